@@ -1,0 +1,48 @@
+# Each target makes .venv by itself; nothing but a Python >= 3.11 and a package registry is needed.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: help demo test test-all lint types check bench clean
+
+help:
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+demo: .venv/.runtime ## train the tutorial's contractive auto-encoder on MNIST into runs/tutorial
+	$(BIN)/contractive train mnist --preset tutorial --seed 123 --out runs/tutorial --overwrite
+
+test: .venv/.test ## the tests that take less than a few minutes together
+	$(BIN)/python -m pytest -q -n 2 -m "not slow"
+
+test-all: .venv/.test ## every test
+	$(BIN)/python -m pytest -q -n 2
+
+lint: .venv/.dev ## style and formatting
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: .venv/.dev ## static types of the package, its tests and its tools
+	$(BIN)/pyright
+
+check: lint types test ## what the continuous integration runs
+
+bench: .venv/.runtime ## speed against the peers, side by side; makes their environments itself
+	$(BIN)/python benchmarks/speed/run.py
+
+clean: ## remove the environment and everything that was made
+	rm -rf .venv runs dist benchmarks/speed/.envs
+
+.venv/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "contractive needs Python 3.11 or newer; got %s. Set PYTHON=/path/to/python3.11" % sys.version.split()[0])'
+	$(PYTHON) -m venv .venv
+
+.venv/.runtime: pyproject.toml constraints.txt | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	touch $@
+
+.venv/.test: pyproject.toml constraints.txt | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[test]"
+	touch $@ .venv/.runtime
+
+.venv/.dev: pyproject.toml constraints.txt | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	touch $@ .venv/.test .venv/.runtime
