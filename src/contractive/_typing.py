@@ -1,0 +1,31 @@
+"""Array aliases: the axis words of the package, spelled once."""
+
+from typing import TypeAlias
+
+from jaxtyping import Array, Float, Float64, Int, PRNGKeyArray, UInt8
+from numpy import ndarray
+
+Scalar: TypeAlias = Float[Array, ""]
+Visible: TypeAlias = Float[Array, " features"]
+Hidden: TypeAlias = Float[Array, " hidden"]
+Rows: TypeAlias = Float[Array, "batch features"]
+RowWeights: TypeAlias = Float[Array, " batch"]
+JacobianMatrix: TypeAlias = Float[Array, "hidden features"]
+StoredRows: TypeAlias = Float[Array, "rows features"] | UInt8[Array, "rows features"]
+
+__all__ = [
+    "Array",
+    "Float",
+    "Float64",
+    "Hidden",
+    "Int",
+    "JacobianMatrix",
+    "PRNGKeyArray",
+    "RowWeights",
+    "Rows",
+    "Scalar",
+    "StoredRows",
+    "UInt8",
+    "Visible",
+    "ndarray",
+]

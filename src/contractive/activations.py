@@ -1,0 +1,61 @@
+"""Elementwise nonlinearities s(a) with their closed-form derivatives s'(a)."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import jax
+import jax.numpy as jnp
+
+from ._typing import Array, Float
+
+__all__ = ["ACTIVATIONS", "Activation"]
+
+Elementwise = Callable[[Float[Array, "*shape"]], Float[Array, "*shape"]]
+
+
+@dataclass(frozen=True)
+class Activation:
+    """One nonlinearity: its name, s(a) and s'(a), both elementwise.
+
+    Args:
+        name: the name by which models, files and the command line call it.
+        function: a -> s(a), any shape.
+        derivative: a -> s'(a), same shape. At a kink it is the value that JAX's own derivative takes
+            (ReLU: 0 at 0), so that both routes to a Jacobian agree everywhere.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> ACTIVATIONS["sigmoid"].derivative(jnp.zeros(1))
+        Array([0.25], dtype=float32)
+    """
+
+    name: str
+    function: Elementwise
+    derivative: Elementwise
+
+
+def _sigmoid_derivative(a: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    h = jax.nn.sigmoid(a)
+    return h * (1 - h)
+
+
+def _gelu_derivative(a: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    # s(a) = a Phi(a), s'(a) = Phi(a) + a phi(a), with the normal distribution function Phi, not tanh's form.
+    return jax.scipy.stats.norm.cdf(a) + a * jax.scipy.stats.norm.pdf(a)
+
+
+ACTIVATIONS = MappingProxyType(
+    {
+        activation.name: activation
+        for activation in (
+            Activation("sigmoid", jax.nn.sigmoid, _sigmoid_derivative),
+            Activation("tanh", jnp.tanh, lambda a: 1 - jnp.tanh(a) ** 2),
+            Activation("relu", jax.nn.relu, lambda a: (a > 0).astype(a.dtype)),
+            Activation("softplus", jax.nn.softplus, jax.nn.sigmoid),
+            Activation("gelu", lambda a: jax.nn.gelu(a, approximate=False), _gelu_derivative),
+            Activation("linear", lambda a: a, jnp.ones_like),
+        )
+    }
+)
+"""Every nonlinearity by name."""
