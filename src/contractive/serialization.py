@@ -1,0 +1,87 @@
+"""The model file: safetensors weights and JSON metadata in one file, written atomically, read without running code."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from ._files import write_atomically
+
+__all__ = ["read_model", "write_model"]
+
+_FORMAT = "contractive.model"
+_VERSION = 1
+
+
+def write_model(path: str | Path, arrays: dict[str, np.ndarray], description: dict[str, Any]) -> None:
+    """Write arrays with a description into one file, at once or not at all.
+
+    The file is in the safetensors format. Its metadata hold `format`, `version`, `description` (JSON) and
+    `sha256`, the digest of the description and of every array with its name, dtype and shape.
+
+    Args:
+        path: the file to make or replace.
+        arrays: what is stored, by name.
+        description: anything that JSON holds.
+
+    Raises:
+        OSError: if the file cannot be written; what was there stays.
+    """
+    arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    text = json.dumps(description, sort_keys=True, allow_nan=False)
+    metadata = {
+        "format": _FORMAT,
+        "version": str(_VERSION),
+        "description": text,
+        "sha256": _digest(arrays, text),
+    }
+    content = save(arrays, metadata)
+    write_atomically(Path(path), lambda stream: stream.write(content))
+
+
+def read_model(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Read what `write_model` wrote.
+
+    Args:
+        path: the file.
+
+    Returns:
+        The arrays by name, and the description.
+
+    Raises:
+        OSError: if the file cannot be read.
+        ValueError: if it is truncated, altered, or no model file of this package; the message names the file.
+    """
+    path = Path(path)
+    with path.open("rb"):  # a missing file, a folder or a forbidden one is the system's error, with its name
+        pass
+    try:
+        with safe_open(path, framework="numpy") as stream:
+            metadata = stream.metadata() or {}
+            arrays = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise ValueError(
+            f"{str(path)!r} must be a model file; it is truncated, altered or foreign ({error})."
+        ) from error
+    if metadata.get("format") != _FORMAT:
+        raise ValueError(f"{str(path)!r} must be a model file of contractive; got another safetensors file.")
+    if metadata.get("version") != str(_VERSION):
+        raise ValueError(
+            f"{str(path)!r} must be of version {_VERSION}; got {metadata.get('version')}. "
+            "Use the contractive that wrote it."
+        )
+    if metadata.get("sha256") != _digest(arrays, metadata.get("description", "")):
+        raise ValueError(f"{str(path)!r} was altered after it was written (its SHA-256 differs); use another copy.")
+    return arrays, json.loads(metadata["description"])
+
+
+def _digest(arrays: dict[str, np.ndarray], text: str) -> str:
+    digest = hashlib.sha256(text.encode())
+    for name in sorted(arrays):
+        digest.update(f"\0{name}\0{arrays[name].dtype.str}\0{arrays[name].shape}\0".encode())
+        digest.update(arrays[name].tobytes())
+    return digest.hexdigest()
