@@ -1,0 +1,34 @@
+"""Features that ignore noise: contractive auto-encoders on JAX, with a scikit-learn face."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .datasets import load_digits as load_digits
+    from .datasets import load_mnist as load_mnist
+    from .estimators import ContractiveAutoencoder as ContractiveAutoencoder
+    from .estimators import load as load
+    from .plots import tile_images as tile_images
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "ContractiveAutoencoder": "estimators",
+    "load": "estimators",
+    "load_digits": "datasets",
+    "load_mnist": "datasets",
+    "tile_images": "plots",
+}
+
+__all__ = ["ContractiveAutoencoder", "load", "load_digits", "load_mnist", "tile_images"]
+
+
+def __getattr__(name: str) -> Any:
+    # Lazily, so that `contractive --help` does not wait for JAX.
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]
