@@ -2,8 +2,7 @@
 
 from typing import TypeAlias
 
-from jaxtyping import Array, Float, Float64, Int, PRNGKeyArray, UInt8
-from numpy import ndarray
+from jaxtyping import Array, Float, Int, UInt8, UInt32
 
 Scalar: TypeAlias = Float[Array, ""]
 Visible: TypeAlias = Float[Array, " features"]
@@ -16,16 +15,14 @@ StoredRows: TypeAlias = Float[Array, "rows features"] | UInt8[Array, "rows featu
 __all__ = [
     "Array",
     "Float",
-    "Float64",
     "Hidden",
     "Int",
     "JacobianMatrix",
-    "PRNGKeyArray",
     "RowWeights",
     "Rows",
     "Scalar",
     "StoredRows",
     "UInt8",
+    "UInt32",
     "Visible",
-    "ndarray",
 ]

@@ -444,7 +444,7 @@ def load(path: str | Path) -> ContractiveAutoencoder:
 
 
 def _error(model: AutoEncoder, x: Visible) -> Scalar:
-    return model.reconstruction_loss.error(x, model.decode_linear(model.encode(x)))
+    return model.reconstruction_loss.error(x, model.forward(x).output)
 
 
 def _contraction_norm(model: AutoEncoder, x: Visible) -> Scalar:

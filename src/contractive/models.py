@@ -1,5 +1,7 @@
 """The auto-encoder: an affine map and a nonlinearity in, an affine map out. All functions take one example."""
 
+from typing import NamedTuple
+
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
@@ -8,7 +10,26 @@ from ._typing import Array, Float, Hidden, Visible
 from .activations import ACTIVATIONS, Activation
 from .losses import LOSSES, Loss
 
-__all__ = ["AutoEncoder", "initialize"]
+__all__ = ["AutoEncoder", "Forward", "initialize"]
+
+
+class Forward(NamedTuple):
+    """One example on its way through the model, computed once for all terms of the objective.
+
+    Sharing it is what keeps a training step at five matrix products: the terms' derivatives with respect to the
+    pre-activation add up before they meet the weight.
+
+    Args:
+        x: the example.
+        preactivation: a = W x + b.
+        hidden: h = s(a).
+        output: z = V h + b', before the output nonlinearity.
+    """
+
+    x: Visible
+    preactivation: Hidden
+    hidden: Hidden
+    output: Visible
 
 
 class AutoEncoder(eqx.Module):
@@ -78,6 +99,12 @@ class AutoEncoder(eqx.Module):
     def decode(self, h: Hidden) -> Visible:
         """The reconstruction r = o(V h + b'), equation (3)."""
         return self.reconstruction_loss.output(self.decode_linear(h))
+
+    def forward(self, x: Visible) -> Forward:
+        """All that the terms of the objective need to know of one example."""
+        preactivation = self.preactivation(x)
+        hidden = self.nonlinearity.function(preactivation)
+        return Forward(x, preactivation, hidden, self.decode_linear(hidden))
 
     def reconstruct(self, x: Visible) -> Visible:
         """The reconstruction r = g(f(x)) of an example."""

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from ._typing import Rows, RowWeights, Scalar, Visible
-from .jacobian import jacobian_frobenius_sq
+from .jacobian import frobenius_sq_at
 from .models import AutoEncoder
 from .penalties import Penalty
 
@@ -48,9 +48,10 @@ class Objective(eqx.Module):
 
     def example(self, model: AutoEncoder, x: Visible) -> tuple[Scalar, Scalar, Scalar]:
         """The cost of one example, its reconstruction error and its Jacobian's Frobenius norm."""
-        error = model.reconstruction_loss.error(x, model.decode_linear(model.encode(x)))
-        cost = error + sum(penalty(model, x) for penalty in self.penalties)
-        return cost, error, jnp.sqrt(jacobian_frobenius_sq(model, x))
+        forward = model.forward(x)
+        error = model.reconstruction_loss.error(x, forward.output)
+        cost = error + sum(penalty(model, forward) for penalty in self.penalties)
+        return cost, error, jnp.sqrt(frobenius_sq_at(model, forward.preactivation))
 
     def __call__(self, model: AutoEncoder, x: Rows, row_weights: RowWeights) -> tuple[Scalar, Parts]:
         """The weighted mean of the cost over the rows of a minibatch, and its named parts.

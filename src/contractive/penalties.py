@@ -1,24 +1,24 @@
-"""Penalties: small frozen objects that map (model, one example) to a scalar."""
+"""Penalties: small frozen objects that map (model, one example's forward pass) to a scalar."""
 
 import abc
 
 import equinox as eqx
 import jax.numpy as jnp
 
-from ._typing import Array, Float, Scalar, Visible
-from .jacobian import jacobian_frobenius_sq
-from .models import AutoEncoder
+from ._typing import Array, Float, Scalar
+from .jacobian import frobenius_sq_at
+from .models import AutoEncoder, Forward
 
 __all__ = ["Contraction", "Penalty", "WeightDecay"]
 
 
 class Penalty(eqx.Module):
-    """A term of the objective: `penalty(model, x)` is its value at one example, its coefficient included."""
+    """A term of the objective; `penalty(model, model.forward(x))` is its value at one example, coefficient included."""
 
     coefficient: eqx.AbstractVar[float | Float[Array, ""]]
 
     @abc.abstractmethod
-    def __call__(self, model: AutoEncoder, x: Visible) -> Scalar:
+    def __call__(self, model: AutoEncoder, forward: Forward) -> Scalar:
         """The coefficient times the term at one example."""
 
 
@@ -31,7 +31,7 @@ class Contraction(Penalty):
     Example:
         >>> import jax.numpy as jnp
         >>> model = AutoEncoder(jnp.ones((1, 2)), jnp.zeros(1), jnp.zeros(2))
-        >>> print(Contraction(8.0)(model, jnp.zeros(2)))
+        >>> print(Contraction(8.0)(model, model.forward(jnp.zeros(2))))
         1.0
 
     References:
@@ -40,9 +40,9 @@ class Contraction(Penalty):
 
     coefficient: float | Float[Array, ""]
 
-    def __call__(self, model: AutoEncoder, x: Visible) -> Scalar:
+    def __call__(self, model: AutoEncoder, forward: Forward) -> Scalar:
         """Lambda times the sum of the squared entries of J_f(x)."""
-        return self.coefficient * jacobian_frobenius_sq(model, x)
+        return self.coefficient * frobenius_sq_at(model, forward.preactivation)
 
 
 class WeightDecay(Penalty):
@@ -54,7 +54,7 @@ class WeightDecay(Penalty):
     Example:
         >>> import jax.numpy as jnp
         >>> model = AutoEncoder(jnp.ones((1, 2)), jnp.zeros(1), jnp.zeros(2))
-        >>> print(WeightDecay(0.5)(model, jnp.zeros(2)))
+        >>> print(WeightDecay(0.5)(model, model.forward(jnp.zeros(2))))
         1.0
 
     References:
@@ -63,7 +63,7 @@ class WeightDecay(Penalty):
 
     coefficient: float | Float[Array, ""]
 
-    def __call__(self, model: AutoEncoder, x: Visible) -> Scalar:
+    def __call__(self, model: AutoEncoder, forward: Forward) -> Scalar:
         """Alpha times the sum of the squared weights; the same for every example."""
         total = jnp.sum(model.weight**2)
         if model.decoder_weight is not None:

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from ._typing import Array, Float, Int, Rows, RowWeights, Scalar, StoredRows
+from ._typing import Array, Float, Int, Rows, RowWeights, Scalar, StoredRows, UInt32
 from .batched import as_floats
 from .models import AutoEncoder
 from .objectives import Objective, Parts
@@ -121,7 +121,7 @@ def _run_chunk(
     transformation: optax.GradientTransformation,
     stored: StoredRows,
     scale: Scalar,
-    order: Int[Array, "minibatches batch"],
+    order: UInt32[Array, "minibatches batch"],
     bounds: Int[Array, " 2"],
 ) -> TrainingState:
     """Train on minibatches bounds[0] to bounds[1] of the epoch's order; any bounds run the same compiled code."""
@@ -129,13 +129,15 @@ def _run_chunk(
     dtype = state.model.weight.dtype
 
     def step(minibatch: Int[Array, ""], state: TrainingState) -> TrainingState:
+        chosen = jax.lax.dynamic_index_in_dim(order, minibatch, keepdims=False)
         size = jnp.minimum(batch_size, n_rows - minibatch * batch_size)  # the last minibatch may be short
         row_weights = ((jnp.arange(batch_size) < size) / size).astype(dtype)
-        x = as_floats(stored[order[minibatch]], scale, dtype)
+        x = as_floats(stored.at[chosen].get(mode="promise_in_bounds"), scale, dtype)
         model, optimizer_state, parts = update(
             state.model, state.optimizer_state, objective, transformation, x, row_weights
         )
-        return TrainingState(model, optimizer_state, state.costs.at[minibatch].set(jnp.stack(parts)))
+        costs = jax.lax.dynamic_update_index_in_dim(state.costs, jnp.stack(parts), minibatch, axis=0)
+        return TrainingState(model, optimizer_state, costs)
 
     return jax.lax.fori_loop(bounds[0], bounds[1], step, state)
 
@@ -144,11 +146,11 @@ def epoch_order(n_rows: int, batch_size: int, *, shuffle: bool, seed: int, epoch
     """Row numbers of each minibatch of one epoch, a function of (seed, epoch) alone.
 
     Returns:
-        int32 of shape (minibatches, batch_size); the places that a short last minibatch leaves hold row 0 and
-        are not counted.
+        uint32 of shape (minibatches, batch_size), unsigned so that the gather looks for no negative number; the
+        places that a short last minibatch leaves hold row 0 and are not counted.
     """
     rows = np.random.default_rng([seed, epoch]).permutation(n_rows) if shuffle else np.arange(n_rows)
-    order = np.zeros(-(-n_rows // batch_size) * batch_size, np.int32)
+    order = np.zeros(-(-n_rows // batch_size) * batch_size, np.uint32)
     order[:n_rows] = rows
     return order.reshape(-1, batch_size)
 
