@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -152,7 +152,7 @@ class ContractiveAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         self.verbose = verbose
         self.callbacks = callbacks
 
-    def fit(self, X: ArrayLike, y: object = None) -> Self:
+    def fit(self, X: ArrayLike, y: object = None) -> ContractiveAutoencoder:
         """Train on the rows of X.
 
         Args:
@@ -172,7 +172,7 @@ class ContractiveAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         rng = check_random_state(self.random_state)
         model = initialize(
             rows.shape[1],
-            self.n_components,
+            int(self.n_components),
             rng=rng,
             activation=self.activation,
             loss=self.loss,
@@ -187,10 +187,10 @@ class ContractiveAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
             rows,
             resolve_optimizer(self.optimizer, self.learning_rate),
             batch_size=batch_size,
-            max_epochs=self.max_epochs,
+            max_epochs=int(self.max_epochs),
             shuffle=self.shuffle,
             seed=int(rng.randint(2**31 - 1)),
-            uint8_scale=self.uint8_scale,
+            uint8_scale=float(self.uint8_scale),
             on_epoch=self._finish_epoch,
             on_chunk=self._report if self.callbacks else None,
         )
@@ -461,7 +461,7 @@ def _plain(parameters: dict[str, Any]) -> dict[str, Any]:
     plain = {}
     for name, value in parameters.items():
         value = value.item() if isinstance(value, np.generic) else value
-        value = list(value) if isinstance(value, tuple | range) else value
+        value = list(value) if name == "hidden_layer_sizes" else value
         if not isinstance(value, str | int | float | list | None):
             raise TypeError(f"`{name}` must be a name or a number in a model file; got {type(value).__name__}.")
         plain[name] = value

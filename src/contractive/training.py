@@ -84,7 +84,7 @@ class Progress(NamedTuple):
 
 
 @lru_cache
-def resolve_optimizer(choice: str | optax.GradientTransformation, learning_rate: float) -> optax.GradientTransformation:
+def resolve_optimizer(choice: object, learning_rate: float) -> optax.GradientTransformation:
     """The named optimiser, or the transformation itself, which brings its own learning rate.
 
     The same arguments give the same object, so that compiled steps are shared.
@@ -115,7 +115,7 @@ def update(
 
 
 @partial(jax.jit, static_argnames="transformation", donate_argnames="state")
-def _run_chunk(
+def run_chunk(
     state: TrainingState,
     objective: Objective,
     transformation: optax.GradientTransformation,
@@ -211,7 +211,7 @@ def train(
     parameters: Any = model
     costs = jnp.zeros((n_minibatches, 2), model.weight.dtype)
     state = TrainingState(model, transformation.init(parameters), costs)
-    run = partial(_run_chunk, objective=objective, transformation=transformation, stored=stored, scale=scale)
+    run = partial(run_chunk, objective=objective, transformation=transformation, stored=stored, scale=scale)
     history: list[EpochRecord] = []
     for epoch in range(1, max_epochs + 1):
         start = time.perf_counter()
