@@ -5,7 +5,7 @@ from numbers import Integral, Real
 
 import numpy as np
 
-__all__ = ["check_choice", "check_count", "check_flag", "check_interval", "check_rows"]
+__all__ = ["check_choice", "check_count", "check_flag", "check_interval", "check_rows", "check_seed"]
 
 _BLOCK_ENTRIES = 1 << 22  # entries looked at in one go, so that a check costs megabytes and not the size of the data
 
@@ -62,6 +62,22 @@ def check_flag(name: str, value: object) -> bool:
     return bool(value)
 
 
+def check_seed(name: str, value: object) -> None:
+    """Refuse what is neither None, a `RandomState` nor a whole number from 0 to 2^32 - 1.
+
+    Raises:
+        TypeError: if it is of another type.
+        ValueError: if the number is out of range.
+    """
+    if value is None or isinstance(value, np.random.RandomState):
+        return
+    rule = "must be None, a RandomState or a whole number from 0 to 4294967295"
+    if isinstance(value, bool | np.bool_) or not isinstance(value, Integral):
+        raise TypeError(f"`{name}` {rule}; got {value!r}.")
+    if not 0 <= int(value) < 2**32:
+        raise ValueError(f"`{name}` {rule}; got {value!r}.")
+
+
 def check_rows(
     X: object,
     *,
@@ -70,6 +86,7 @@ def check_rows(
     min_rows: int = 1,
     unit_interval: bool = False,
     uint8_scale: float = 1,
+    largest: float = np.inf,
 ) -> np.ndarray:
     """The data as a 2-d array of finite numbers: uint8, float32 and float64 as they are.
 
@@ -81,6 +98,7 @@ def check_rows(
         min_rows: the least number of rows.
         unit_interval: whether every value must lie in [0, 1].
         uint8_scale: what a uint8 value is divided by before it is compared with 1.
+        largest: the largest absolute value that the arithmetic holds.
 
     Returns:
         The array. uint8, float32 and float64 arrays are not copied.
@@ -88,7 +106,7 @@ def check_rows(
     Raises:
         TypeError: if it is sparse, or holds strings, objects, dates or complex numbers.
         ValueError: if it is not 2-d, has too few rows, no or the wrong number of features, NaN, infinity,
-            or values outside [0, 1] where they must not be.
+            values outside [0, 1] where they must not be, or beyond `largest`.
     """
     if hasattr(X, "toarray"):
         raise TypeError(f"`{name}` must be a dense array; got {type(X).__name__}. Pass {name}.toarray().")
@@ -100,7 +118,7 @@ def check_rows(
     _check_shape(array, name, n_features, min_rows)
     if array.dtype not in (np.uint8, np.float32, np.float64):
         array = array.astype(np.float32 if array.dtype.kind == "b" or array.dtype == np.float16 else np.float64)
-    _check_values(array, name, unit_interval, uint8_scale)
+    _check_values(array, name, unit_interval, uint8_scale, largest)
     return array
 
 
@@ -136,9 +154,9 @@ def _check_shape(array: np.ndarray, name: str, n_features: int | None, min_rows:
         )
 
 
-def _check_values(array: np.ndarray, name: str, unit_interval: bool, uint8_scale: float) -> None:
+def _check_values(array: np.ndarray, name: str, unit_interval: bool, uint8_scale: float, largest: float) -> None:
     is_float = array.dtype.kind == "f"
-    largest = uint8_scale if array.dtype == np.uint8 else 1
+    one = uint8_scale if array.dtype == np.uint8 else 1
     if not (is_float or unit_interval):
         return
     block = max(1, _BLOCK_ENTRIES // array.shape[1])
@@ -150,8 +168,14 @@ def _check_values(array: np.ndarray, name: str, unit_interval: bool, uint8_scale
                 f"`{name}` must be finite; got {_spell(float(part[row, column]))} at row {start + row}, "
                 f"column {column}. Fill or drop such values first."
             )
-        if unit_interval and (part.min() < 0 or part.max() > largest):
-            row, column = np.argwhere((part < 0) | (part > largest))[0]
+        if array.dtype == np.float64 and max(-part.min(), part.max()) > largest:
+            row, column = np.argwhere(np.abs(part) > largest)[0]
+            raise ValueError(
+                f"`{name}` must lie within {largest:.2g}, the range of the arithmetic; got {part[row, column]:g} "
+                f"at row {start + row}, column {column}. Scale the data."
+            )
+        if unit_interval and (part.min() < 0 or part.max() > one):
+            row, column = np.argwhere((part < 0) | (part > one))[0]
             remedy = (
                 f"Pass uint8_scale=256 to read bytes as pixels k/256 (now {uint8_scale:g})"
                 if array.dtype == np.uint8

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import signal
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
@@ -23,7 +26,6 @@ if TYPE_CHECKING:
 app = typer.Typer(
     name="contractive",
     help="Features that ignore noise: train contractive auto-encoders and use what they learned.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -31,6 +33,11 @@ app = typer.Typer(
 
 _INTERRUPTED = 130
 _WRONG_INPUT = 2
+_UsageError: type[Any] = typer.BadParameter.__mro__[1]  # click's, which newer versions of typer carry inside themselves
+
+
+class _Interrupted(Exception):
+    """Ctrl-C with something to say; typer swallows the message of a `KeyboardInterrupt`."""
 
 
 class Activation(StrEnum):
@@ -74,11 +81,18 @@ ArrayName = Annotated[str | None, typer.Option("--array", help="Which array of a
 
 def main() -> None:
     """Run the command line; every wrong input ends in one line on standard error and exit code 2."""
+    warnings.showwarning = lambda message, *rest: _complain(str(message))
     try:
-        app(standalone_mode=True)
-    except KeyboardInterrupt as interrupt:
-        _complain(str(interrupt) or "interrupted.")
+        code = app(prog_name="contractive", standalone_mode=False)
+        if code == _INTERRUPTED:
+            _complain("interrupted.")
+        sys.exit(code)
+    except _Interrupted as interrupt:
+        _complain(str(interrupt))
         sys.exit(_INTERRUPTED)
+    except _UsageError as error:  # type: ignore[misc]
+        _complain(f"{' '.join(error.format_message().split())} Try --help.")
+        sys.exit(_WRONG_INPUT)
     except (ValueError, TypeError, OSError, FloatingPointError, MemoryError) as error:
         _complain(_one_line(error))
         sys.exit(_WRONG_INPUT)
@@ -86,11 +100,15 @@ def main() -> None:
 
 @app.callback(invoke_without_command=True)
 def _root(
+    context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False,
 ) -> None:
     if version:
         typer.echo(f"contractive {__version__}")
         raise typer.Exit
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+        raise typer.Exit(_WRONG_INPUT)
 
 
 @app.command()
@@ -150,20 +168,25 @@ def train(
     folder = RunFolder(out, overwrite=overwrite)
     try:
         folder.write_config(_config(source, estimator, preset))
-        with _display(estimator.max_epochs, len(source.rows)) as show:
+        with (
+            _deferred_interrupt() as check_interrupt,
+            _display(estimator.max_epochs, source.rows.shape[0] if source.rows.ndim else 0) as show,
+        ):
 
             def follow(estimator: ContractiveAutoencoder, event: Progress | EpochRecord) -> None:
                 if isinstance(event, EpochRecord):
                     folder.finish_epoch(event._asdict(), estimator.save)
                 show(event)
+                check_interrupt()
 
             estimator.set_params(callbacks=[follow]).fit(source.rows)
         folder.write_pictures(estimator.components_, shape, (estimator.loss_curve_, estimator.jacobian_norm_curve_))
     except KeyboardInterrupt as interrupt:
         if not folder.is_published:
-            raise KeyboardInterrupt("interrupted before the first epoch ended; nothing was written.") from interrupt
-        raise KeyboardInterrupt(
-            f"interrupted; {folder.path} holds the {estimator.n_epochs_} finished epochs."
+            raise _Interrupted("interrupted before the first epoch ended; nothing was written.") from interrupt
+        finished = estimator.n_epochs_
+        raise _Interrupted(
+            f"interrupted; {folder.path} holds the {finished} finished epoch{'s' * (finished != 1)}."
         ) from interrupt
     finally:
         folder.discard()
@@ -207,7 +230,7 @@ def inspect(
     last = estimator.history_[-1]
     facts: dict[str, Any] = {
         "features": estimator.n_features_in_,
-        **estimator.get_params(),
+        **{name: value for name, value in estimator.get_params().items() if name != "callbacks"},
         "epochs": estimator.n_epochs_,
         "last reconstruction error": f"{last.reconstruction_error:.4f}",
         "last Jacobian norm": f"{last.jacobian_norm:.4f}",
@@ -266,10 +289,10 @@ def _image_shape(text: str | None, source: RowSource) -> tuple[int, int]:
     if text is None:
         side = round(features**0.5)
         return source.image_shape or ((side, side) if side * side == features else (1, features))
-    height, _, width = text.partition("x")
-    if not (height.isdigit() and width.isdigit() and int(height) * int(width) == features):
+    sizes = re.fullmatch(r"([0-9]+)x([0-9]+)", text)
+    if sizes is None or int(sizes[1]) * int(sizes[2]) != features:
         raise ValueError(f"`--image-shape` must be HxW with H * W = {features} features; got {text!r}.")
-    return int(height), int(width)
+    return int(sizes[1]), int(sizes[2])
 
 
 def _config(source: RowSource, estimator: ContractiveAutoencoder, preset: Preset | None) -> dict[str, Any]:
@@ -288,8 +311,23 @@ def _config(source: RowSource, estimator: ContractiveAutoencoder, preset: Preset
     }
 
 
-def _spell(event: Progress | EpochRecord) -> str:
-    return f"reconstruction error {event.reconstruction_error:.4f}  Jacobian norm {event.jacobian_norm:.4f}"
+@contextmanager
+def _deferred_interrupt() -> Iterator[Callable[[], None]]:
+    """Ctrl-C as a request that is answered where the yielded function is called.
+
+    Raised wherever Python happens to be inside JAX, a `KeyboardInterrupt` can be lost or end in a crash.
+    """
+    requests: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, frame: requests.append(number))
+
+    def check() -> None:
+        if requests:
+            raise KeyboardInterrupt
+
+    try:
+        yield check
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager
@@ -299,24 +337,27 @@ def _display(max_epochs: int, n_rows: int) -> Iterator[Callable[[Progress | Epoc
 
     def line(event: Progress | EpochRecord) -> None:
         if isinstance(event, EpochRecord):
+            numbers = f"reconstruction error {event.reconstruction_error:.4f}  Jacobian norm {event.jacobian_norm:.4f}"
             speed = f"{event.seconds:.2f} s  {event.rows_per_second:,.0f} rows/s"
-            typer.echo(f"epoch {event.epoch}/{max_epochs}  {_spell(event)}  {speed}")
+            typer.echo(f"epoch {event.epoch}/{max_epochs}  {numbers}  {speed}")
 
     if not sys.stdout.isatty():
         yield line
         return
     import rich.progress
-    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 
-    columns = (TextColumn("epoch {task.fields[epoch]}"), BarColumn(), TextColumn("{task.description}"))
-    with rich.progress.Progress(*columns, TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn()) as bar:
+    # Narrow enough for 80 columns: the bar gives way, the numbers and the time left do not.
+    columns = (TextColumn("epoch {task.fields[epoch]}"), BarColumn(8), TextColumn("{task.description}"))
+    with rich.progress.Progress(*columns, TimeRemainingColumn(compact=True), TextColumn("left")) as bar:
         task = bar.add_task("compiling", total=max_epochs * n_rows, epoch=f"1/{max_epochs}")
 
         def move(event: Progress | EpochRecord) -> None:
             done = (event.epoch - 1) * n_rows + (n_rows if isinstance(event, EpochRecord) else event.rows)
             seconds = bar.tasks[task].elapsed
             speed = f"  {done / seconds:,.0f} rows/s" if seconds else ""
-            bar.update(task, completed=done, description=_spell(event) + speed, epoch=f"{event.epoch}/{max_epochs}")
+            numbers = f"error {event.reconstruction_error:.4f}  |J| {event.jacobian_norm:.4f}{speed}"
+            bar.update(task, completed=done, description=numbers, epoch=f"{event.epoch}/{max_epochs}")
 
         yield move
 

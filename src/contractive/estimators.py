@@ -16,7 +16,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from ._typing import Scalar, Visible
-from ._validation import check_choice, check_count, check_flag, check_interval, check_rows
+from ._validation import check_choice, check_count, check_flag, check_interval, check_rows, check_seed
 from .activations import ACTIVATIONS
 from .batched import Example, map_rows
 from .jacobian import jacobian, jacobian_frobenius_sq
@@ -318,6 +318,7 @@ class ContractiveAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         check_flag("shuffle", self.shuffle)
         check_interval("learning_rate", self.learning_rate, low=0, strict=True)
         check_count("max_epochs", self.max_epochs)
+        check_seed("random_state", self.random_state)
         check_interval("uint8_scale", self.uint8_scale, low=0, strict=True)
         if isinstance(self.optimizer, str):
             check_choice("optimizer", self.optimizer, OPTIMIZERS)
@@ -342,7 +343,8 @@ class ContractiveAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         return rows, batch_size
 
     def _check_rows(self, X: ArrayLike, **rules: Any) -> np.ndarray:
-        return check_rows(X, uint8_scale=self.uint8_scale, **rules)
+        largest = float(jnp.finfo(_arithmetic(np.dtype(np.float64))).max)
+        return check_rows(X, uint8_scale=self.uint8_scale, largest=largest, **rules)
 
     def _objective(self) -> Objective:
         """Reconstruction plus the penalties whose coefficient is not zero."""
@@ -431,6 +433,16 @@ def load(path: str | Path) -> ContractiveAutoencoder:
     arrays, description = read_model(path)
     if description.get("class") != ContractiveAutoencoder.__name__:
         raise ValueError(f"{str(path)!r} must hold a ContractiveAutoencoder; got {description.get('class')!r}.")
+    try:
+        return _rebuild(arrays, description)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"{str(path)!r} does not describe a ContractiveAutoencoder of this version ({error})."
+        ) from error
+
+
+def _rebuild(arrays: dict[str, np.ndarray], description: dict[str, Any]) -> ContractiveAutoencoder:
+    """The estimator that a model file describes."""
     parameters = dict(description["parameters"])
     parameters["hidden_layer_sizes"] = tuple(parameters["hidden_layer_sizes"])
     estimator = ContractiveAutoencoder(**parameters)
@@ -439,7 +451,15 @@ def load(path: str | Path) -> ContractiveAutoencoder:
     estimator.visible_intercept_ = arrays["visible_bias"]
     estimator.decoder_components_ = arrays.get("decoder_weight")
     estimator.history_ = [EpochRecord(*record) for record in description["history"]]
-    estimator.n_features_in_ = arrays["weight"].shape[1]
+    n_components, estimator.n_features_in_ = estimator.components_.shape
+    expected = {
+        "hidden_bias": (n_components,),
+        "visible_bias": (estimator.n_features_in_,),
+        "decoder_weight": (estimator.n_features_in_, n_components),
+    }
+    for name, shape in expected.items():
+        if name in arrays and arrays[name].shape != shape:
+            raise ValueError(f"{name} must be of shape {shape}; got {arrays[name].shape}")
     return estimator
 
 

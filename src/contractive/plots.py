@@ -48,11 +48,16 @@ def tile_images(
                [254,   0,   0,   0, 254]], dtype=uint8)
     """
     (height, width), (down, across), (gap_down, gap_across) = image_shape, grid_shape, spacing
+    for name, pair, low in (("image_shape", image_shape, 1), ("grid_shape", grid_shape, 1), ("spacing", spacing, 0)):
+        if min(pair) < low:
+            raise ValueError(f"`{name}` must be two whole numbers >= {low}; got {pair}.")
     if images.ndim != 2 or images.shape[1] != height * width:
         raise ValueError(
             f"`images` must be of shape (n_images, {height * width}) for tiles of {height} x {width}; "
             f"got {images.shape}."
         )
+    if not np.isfinite(images[: down * across]).all():
+        raise ValueError("`images` must be finite; got NaN or infinity.")
     picture = np.zeros((down * (height + gap_down) - gap_down, across * (width + gap_across) - gap_across), np.uint8)
     for index, image in enumerate(images[: down * across]):
         tile = image.reshape(height, width) - image.min()
@@ -74,7 +79,9 @@ def write_picture(path: str | Path, picture: np.ndarray) -> None:
     """
     from matplotlib.image import imsave
 
-    write_atomically(Path(path), lambda stream: imsave(stream, picture, cmap="gray", vmin=0, vmax=255, format="png"))
+    # As red, green and blue: through a grey colour map, matplotlib is off by one in some greys.
+    colors = np.repeat(picture[..., None], 3, axis=2)
+    write_atomically(Path(path), lambda stream: imsave(stream, colors, format="png"))
 
 
 def learning_curves(

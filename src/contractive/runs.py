@@ -1,8 +1,10 @@
 """The run folder: settings, one line an epoch, the model, the pictures; it appears with the first finished epoch."""
 
 import json
+import secrets
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -48,11 +50,16 @@ class RunFolder:
 
     def __init__(self, path: str | Path, *, overwrite: bool = False):
         self.path = Path(path)
-        self._refuse_existing(overwrite)
-        self._staging = self.path.parent / f".{self.path.name}.partial"
+        self._overwrite = overwrite
+        self._refuse_existing()
+        self._staging = self.path.parent / f".{self.path.name}.{secrets.token_hex(4)}.partial"
         self._lines: list[str] = []
-        shutil.rmtree(self._staging, ignore_errors=True)
-        self._staging.mkdir(parents=True)
+        self._made = [folder for folder in self.path.parents if not folder.exists()]  # innermost first
+        try:
+            self._staging.mkdir(parents=True)
+        except OSError as error:
+            error.filename = str(self.path)
+            raise
 
     @property
     def is_published(self) -> bool:
@@ -80,9 +87,17 @@ class RunFolder:
         save(self._folder / _MODEL)
         write_atomically(self._folder / _HISTORY, lambda stream: stream.write(text.encode()))
         if not self.is_published:
-            if self.path.exists():
-                shutil.rmtree(self.path)
+            self._publish()
+
+    def _publish(self) -> None:
+        """Give the folder its own name; only the run that may replace an older one removes it."""
+        if self._overwrite and self.path.exists():
+            shutil.rmtree(self.path)
+        try:
             self._staging.rename(self.path)
+        except OSError as error:
+            error.filename, error.filename2 = str(self.path), None
+            raise
 
     def write_pictures(
         self,
@@ -99,13 +114,20 @@ class RunFolder:
         write_atomically(self._folder / "curves.png", lambda stream: figure.savefig(stream, dpi=120, format="png"))
 
     def discard(self) -> None:
-        """Remove what no finished epoch stands behind."""
+        """Remove what no finished epoch stands behind, with the parents that were made for it."""
+        if self.is_published:
+            return
         shutil.rmtree(self._staging, ignore_errors=True)
+        for folder in self._made:
+            with suppress(OSError):  # somebody else put something there
+                folder.rmdir()
 
-    def _refuse_existing(self, overwrite: bool) -> None:
+    def _refuse_existing(self) -> None:
         if not self.path.exists() and not self.path.is_symlink():
             return
-        if not overwrite:
+        if not self._overwrite:
             raise FileExistsError(f"{str(self.path)!r} exists; choose another --out or pass --overwrite to replace it.")
+        if self.path.is_symlink():
+            raise FileExistsError(f"{str(self.path)!r} is a link and is not replaced; name the run folder itself.")
         if not (self.path / _CONFIG).is_file() or not (self.path / _MODEL).is_file():
             raise FileExistsError(f"{str(self.path)!r} is not a run folder and is not replaced; choose another --out.")

@@ -20,8 +20,9 @@ _VERSION = 1
 def write_model(path: str | Path, arrays: dict[str, np.ndarray], description: dict[str, Any]) -> None:
     """Write arrays with a description into one file, at once or not at all.
 
-    The file is in the safetensors format. Its metadata hold `format`, `version`, `description` (JSON) and
-    `sha256`, the digest of the description and of every array with its name, dtype and shape.
+    The file is in the safetensors format. Its metadata have one entry, `contractive.model`: JSON with `version`,
+    `description` and `sha256`, the digest of the description and of every array with its name, dtype and shape.
+    The same content gives the same bytes.
 
     Args:
         path: the file to make or replace.
@@ -31,14 +32,11 @@ def write_model(path: str | Path, arrays: dict[str, np.ndarray], description: di
     Raises:
         OSError: if the file cannot be written; what was there stays.
     """
-    arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    arrays = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     text = json.dumps(description, sort_keys=True, allow_nan=False)
-    metadata = {
-        "format": _FORMAT,
-        "version": str(_VERSION),
-        "description": text,
-        "sha256": _digest(arrays, text),
-    }
+    # safetensors writes its metadata in an order of the moment: with one entry the same content is the same bytes.
+    facts = {"version": str(_VERSION), "description": text, "sha256": _digest(arrays, text)}
+    metadata = {_FORMAT: json.dumps(facts)}
     content = save(arrays, metadata)
     write_atomically(Path(path), lambda stream: stream.write(content))
 
@@ -67,16 +65,18 @@ def read_model(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]
         raise ValueError(
             f"{str(path)!r} must be a model file; it is truncated, altered or foreign ({error})."
         ) from error
-    if metadata.get("format") != _FORMAT:
-        raise ValueError(f"{str(path)!r} must be a model file of contractive; got another safetensors file.")
-    if metadata.get("version") != str(_VERSION):
+    try:
+        facts = json.loads(metadata[_FORMAT])
+    except (KeyError, ValueError) as error:
+        raise ValueError(f"{str(path)!r} must be a model file of contractive; got another safetensors file.") from error
+    if facts.get("version") != str(_VERSION):
         raise ValueError(
-            f"{str(path)!r} must be of version {_VERSION}; got {metadata.get('version')}. "
+            f"{str(path)!r} must be of version {_VERSION}; got {facts.get('version')}. "
             "Use the contractive that wrote it."
         )
-    if metadata.get("sha256") != _digest(arrays, metadata.get("description", "")):
+    if facts.get("sha256") != _digest(arrays, facts.get("description", "")):
         raise ValueError(f"{str(path)!r} was altered after it was written (its SHA-256 differs); use another copy.")
-    return arrays, json.loads(metadata["description"])
+    return arrays, json.loads(facts["description"])
 
 
 def _digest(arrays: dict[str, np.ndarray], text: str) -> str:

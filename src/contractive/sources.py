@@ -44,6 +44,8 @@ def open_rows(data: str, *, array: str | None = None) -> RowSource:
         (1297, 64)
     """
     path = Path(data)
+    if array is not None and path.suffix != ".npz":
+        raise ValueError(f"--array must go with a .npz file; got {data!r}.")
     if data in DATASETS:
         info = DATASETS[data]
         return RowSource(data, info.load()[0][0], info.image_shape)
@@ -57,6 +59,10 @@ def open_rows(data: str, *, array: str | None = None) -> RowSource:
     if path.suffix not in (".npy", ".npz"):
         raise ValueError(f"{data!r} must end in .npy or .npz; got {path.suffix or 'no ending'!r}.")
     try:
+        if path.suffix == ".npz":
+            # Opened here, because NumPy leaves a file open that turns out to be no archive.
+            with path.open("rb") as stream, zipfile.ZipFile(stream), np.load(stream, allow_pickle=False) as archive:
+                return RowSource(data, _pick(archive, data, array), None)
         loaded = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(
@@ -77,6 +83,9 @@ def _pick(archive: "np.lib.npyio.NpzFile", data: str, array: str | None) -> np.n
         got = "several arrays" if array is None else repr(array)
         raise ValueError(f"{data!r} holds {', '.join(sorted(names)) or 'no array'}; got {got}. Name one with --array.")
     try:
-        return archive[array]
+        rows = archive[array]
+        if not isinstance(rows, np.ndarray):
+            raise ValueError("a member that is no NumPy array")
+        return rows
     except (ValueError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(f"{data!r} must hold plain numbers in {array!r}; it does not ({error}).") from error
