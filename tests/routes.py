@@ -1,6 +1,7 @@
 """Second routes to the package's formulas: finite differences and plain NumPy. Shared by the tests."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -10,7 +11,7 @@ from contractive.models import AutoEncoder
 STEP = 1e-6
 
 
-def finite_differences(function: Callable[[np.ndarray], float], at: ArrayLike) -> np.ndarray:
+def finite_differences(function: Callable[[np.ndarray], Any], at: ArrayLike) -> np.ndarray:
     """The gradient of a scalar function by central differences, one entry at a time, in float64."""
     at = np.array(at, np.float64)
     gradient = np.empty_like(at)

@@ -186,7 +186,9 @@ def test_verbose_prints_a_line_an_epoch(capsys):
 
 def test_scikit_learn_habits():
     estimator = small(n_components=5)
-    assert clone(estimator).get_params() == estimator.get_params()
+    again = clone(estimator)
+    assert isinstance(again, ContractiveAutoencoder)
+    assert again.get_params() == estimator.get_params()
     codes = make_pipeline(MinMaxScaler(), estimator).fit_transform(X)
     assert codes.shape == (200, 5)
     assert list(estimator.fit(X).get_feature_names_out()) == [f"contractiveautoencoder{i}" for i in range(5)]

@@ -49,7 +49,7 @@ def test_forward_holds_what_the_methods_return(x64):
 @pytest.mark.parametrize("field", ["activation", "loss"])
 def test_unknown_names_are_refused(field):
     with pytest.raises(KeyError, match="mystery"):
-        AutoEncoder(jnp.ones((1, 1)), jnp.ones(1), jnp.ones(1), **{field: "mystery"})
+        AutoEncoder(jnp.ones((1, 1)), jnp.ones(1), jnp.ones(1), **{field: "mystery"})  # type: ignore[arg-type]
 
 
 def test_first_weight_is_the_tutorials():

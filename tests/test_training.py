@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from jaxtyping import Array, Float
 
 from contractive import training
 from contractive.models import AutoEncoder, initialize
@@ -83,8 +84,8 @@ def test_curves_are_means_over_all_rows_when_nothing_is_learned():
 class CountTraces(Penalty):
     """A penalty of zero that notes each time it is traced."""
 
+    coefficient: float | Float[Array, ""]
     seen: list[int] = eqx.field(static=True)
-    coefficient: float = 0.0
 
     def __call__(self, model, forward):
         self.seen.append(1)
@@ -104,7 +105,7 @@ def test_the_step_is_traced_once_a_run_whatever_the_chunks(monkeypatch):
     monkeypatch.setattr(training, "_FIRST_CHUNK", 1)
     monkeypatch.setattr(training, "_CHUNK_SECONDS", 1e-9)
     seen, chunks = Names(), []
-    fit(objective=Objective((CountTraces(seen),)), max_epochs=3, on_chunk=chunks.append)
+    fit(objective=Objective((CountTraces(0.0, seen),)), max_epochs=3, on_chunk=chunks.append)
     assert len(chunks) == 15  # five minibatches an epoch, one a chunk, the short one included
     assert len(seen) == 1
 
@@ -112,7 +113,7 @@ def test_the_step_is_traced_once_a_run_whatever_the_chunks(monkeypatch):
 def test_a_second_run_of_the_same_shape_is_not_traced_again():
     seen = Names()
     for coefficient in (0.1, 0.2):
-        objective = Objective((CountTraces(seen), Contraction(coefficient)))
+        objective = Objective((CountTraces(0.0, seen), Contraction(coefficient)))
         fit(objective=objective, max_epochs=1)
     assert len(seen) == 1
 
