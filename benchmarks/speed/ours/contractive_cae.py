@@ -1,0 +1,89 @@
+"""This package's own training loop on the tutorial's job."""
+
+from __future__ import annotations
+
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from protocol import (
+    CONTRACTION,
+    LEARNING_RATE,
+    N_FEATURES,
+    N_HIDDEN,
+    Check,
+    Contender,
+    Totals,
+    check_values,
+    main,
+)
+
+from contractive.batched import map_rows
+from contractive.jacobian import jacobian_frobenius_sq
+from contractive.models import initialize
+from contractive.objectives import Objective
+from contractive.penalties import Contraction
+from contractive.training import TrainingState, epoch_order, resolve_optimizer, run_chunk
+
+PRODUCT_SIDE = 4096
+SCALE = 256
+
+
+class ContractiveAutoEncoder(Contender):
+    """Chunks of `run_chunk` with bytes on the device, as `contractive train mnist --preset tutorial` runs them."""
+
+    objective = Objective((Contraction(CONTRACTION),))
+
+    def prepare(self) -> dict[str, str]:
+        """Put the data on the device; compiling happens in the warm-up."""
+        self._stored = jnp.asarray(np.round(self.data * SCALE).astype(np.uint8))
+        self._sgd = resolve_optimizer("sgd", LEARNING_RATE)
+        order = epoch_order(len(self.data), self.batch_size, shuffle=False, seed=0, epoch=1)
+        self._order = jnp.asarray(order)
+        self._square = jnp.ones((PRODUCT_SIDE, PRODUCT_SIDE))
+        self._product = jax.jit(jnp.matmul).lower(self._square, self._square).compile()
+        self.reset()
+        return {"jax": jax.__version__, "numpy": np.__version__}
+
+    def reset(self) -> None:
+        """Put the initial state back."""
+        model = initialize(N_FEATURES, N_HIDDEN, rng=np.random.RandomState(123), loss="cross_entropy")
+        self._state = TrainingState(model, self._sgd.init(model), jnp.zeros((self.n_batches, 2)))  # type: ignore[arg-type]
+
+    def run_span(self, start: int, stop: int) -> Totals:
+        """Train on some minibatches; the second number is left to `check`, as the loop reports norms, not squares."""
+        self._state = run_chunk(
+            self._state,
+            objective=self.objective,
+            transformation=self._sgd,
+            stored=self._stored,
+            scale=jnp.float32(SCALE),
+            order=self._order,
+            bounds=jnp.asarray([start, stop], jnp.int32),
+        )
+        return float(np.array(self._state.costs)[start:stop, 0].sum(dtype=np.float64)), 0.0
+
+    def check(self, minibatches: int) -> Check:
+        """Train from the initial state, one minibatch at a time, and measure the squared norms before each."""
+        self.reset()
+        error = square = 0.0
+        for index in range(minibatches):
+            rows = np.array(self._stored[index * self.batch_size : (index + 1) * self.batch_size])
+            square += map_rows(jacobian_frobenius_sq, self._state.model, rows, uint8_scale=SCALE).mean()
+            error += self.run_span(index, index + 1)[0]
+        return check_values((error, square), minibatches, self.weight())
+
+    def weight(self) -> np.ndarray:
+        """The weight now, of shape (features, hidden)."""
+        return np.array(self._state.model.weight).T
+
+    def matrix_product_gflops(self) -> dict[str, float]:
+        """What this process reaches in one square float32 product."""
+        start = time.perf_counter()
+        self._product(self._square, self._square).block_until_ready()
+        return {"gflops": 2 * PRODUCT_SIDE**3 / (time.perf_counter() - start) / 1e9}
+
+
+if __name__ == "__main__":
+    main(ContractiveAutoEncoder)
