@@ -7,7 +7,7 @@ from pathlib import Path
 import contractive
 
 ORDER = """
-    _typing _files _validation activations losses models batched jacobian penalties objectives datasets sources
+    _typing _files _validation activations losses models batched jacobian penalties objectives native datasets sources
     serialization training estimators plots runs cli
 """.split()
 HOMES = {

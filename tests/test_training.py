@@ -57,10 +57,11 @@ def descend_by_hand(rows: np.ndarray, batch_size: int, epochs: int, order: Any) 
     return [weight, hidden_bias, visible_bias], curve
 
 
+@pytest.mark.parametrize("engine", ["jax", "auto"])
 @pytest.mark.parametrize("shuffle", [False, True])
 @pytest.mark.parametrize("batch_size", [1, 5, 23])
-def test_training_equals_gradient_descent_by_hand(batch_size, shuffle):
-    model, history = fit(batch_size=batch_size, shuffle=shuffle, seed=3)
+def test_training_equals_gradient_descent_by_hand(batch_size, shuffle, engine):
+    model, history = fit(batch_size=batch_size, shuffle=shuffle, seed=3, engine=engine)
 
     def order(epoch):
         return epoch_order(23, batch_size, shuffle=shuffle, seed=3, epoch=epoch).ravel()[:23]
@@ -118,10 +119,12 @@ def test_a_second_run_of_the_same_shape_is_not_traced_again():
     assert len(seen) == 1
 
 
+@pytest.mark.parametrize("engine", ["jax", "auto"])
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_chunks_do_not_change_a_bit(name, monkeypatch):
+def test_chunks_do_not_change_a_bit(name, engine, monkeypatch):
     def run():
-        model, history = train(start(), CONTRACTIVE, ROWS, resolve_optimizer(name, 0.1), batch_size=4, max_epochs=3)
+        transformation = resolve_optimizer(name, 0.1)
+        model, history = train(start(), CONTRACTIVE, ROWS, transformation, batch_size=4, max_epochs=3, engine=engine)
         return [np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(model)], [record[:3] for record in history]
 
     whole = run()
@@ -146,7 +149,7 @@ def test_bytes_stay_bytes_on_the_device(monkeypatch):
         return run_chunk(state, **arguments)
 
     monkeypatch.setattr(training, "run_chunk", spy)
-    fit((ROWS * 255).astype(np.uint8), uint8_scale=256)
+    fit((ROWS * 255).astype(np.uint8), uint8_scale=256, engine="jax")
     assert set(stored) == {np.dtype(np.uint8)}
 
 

@@ -28,7 +28,7 @@ from table import write_table
 from contractive.datasets import load_mnist
 
 HERE = Path(__file__).parent
-OURS = ("contractive_cae", "contractive_plain")
+OURS = ("contractive_cae", "contractive_jax", "contractive_plain")
 N_ROWS = 50_000
 BATCHES = (10, 100, 1000)
 CHECKED_MINIBATCHES = {10: 50, 100: 5, 1000: 5}

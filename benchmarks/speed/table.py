@@ -16,6 +16,7 @@ REACH = {10: (13, 3.5, 1.5, 0.60), 100: (24, 1.6, 1.15, None), 1000: (None, None
 EXPERTS = ("torch_compiled", "torch_by_hand", "keras_jax")
 LABELS = {
     "contractive_cae": "contractive",
+    "contractive_jax": "contractive, `engine='jax'`",
     "contractive_plain": "contractive, λ = 0, no Jacobian at all",
     "theano_as_published": "Theano 1.0.5, the tutorial as published (`//`: no gradient of the penalty)",
     "theano_tutorial": "Theano 1.0.5, the tutorial with `/`",

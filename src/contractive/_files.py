@@ -1,4 +1,4 @@
-"""Writing files so that a reader never meets half of one."""
+"""Where files go, and writing them so that a reader never meets half of one."""
 
 import os
 import secrets
@@ -7,7 +7,17 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
-__all__ = ["write_atomically"]
+__all__ = ["cache_folder", "write_atomically"]
+
+
+def cache_folder() -> Path:
+    """Where decompressed data sets and compiled kernels live.
+
+    `$CONTRACTIVE_CACHE`, else `$XDG_CACHE_HOME/contractive`, else `~/.cache/contractive`.
+    """
+    if folder := os.environ.get("CONTRACTIVE_CACHE"):
+        return Path(folder)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "contractive"
 
 
 def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:

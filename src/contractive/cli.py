@@ -66,6 +66,14 @@ class OptimizerName(StrEnum):
     adam = "adam"
 
 
+class Engine(StrEnum):
+    """Names of engines; kept equal to `training.ENGINES` by a test."""
+
+    auto = "auto"
+    jax = "jax"
+    native = "native"
+
+
 class Preset(StrEnum):
     """Names of settings; kept equal to `estimators.PRESETS` by a test."""
 
@@ -138,6 +146,9 @@ def train(
         bool, typer.Option("--shuffle/--no-shuffle", help="Give each epoch an order of its own.")
     ] = True,
     uint8_scale: Annotated[float, typer.Option(help="What uint8 data is divided by.")] = 256,
+    engine: Annotated[
+        Engine, typer.Option(help="What trains; native is for plain SGD on small batches.")
+    ] = Engine.auto,
     image_shape: Annotated[
         str | None, typer.Option(metavar="HxW", help="Picture size for filters.png; guessed when square.")
     ] = None,
@@ -231,6 +242,7 @@ def inspect(
     facts: dict[str, Any] = {
         "features": estimator.n_features_in_,
         **{name: value for name, value in estimator.get_params().items() if name != "callbacks"},
+        "trained by": estimator.engine_,
         "epochs": estimator.n_epochs_,
         "last reconstruction error": f"{last.reconstruction_error:.4f}",
         "last Jacobian norm": f"{last.jacobian_norm:.4f}",
@@ -258,7 +270,7 @@ def datasets() -> None:
 
 _ESTIMATOR_OPTIONS = frozenset(
     "max_epochs random_state n_components contraction weight_decay activation loss tied_weights optimizer "
-    "learning_rate batch_size shuffle uint8_scale".split()
+    "learning_rate batch_size shuffle uint8_scale engine".split()
 )
 
 

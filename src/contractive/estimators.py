@@ -25,7 +25,7 @@ from .models import AutoEncoder, initialize
 from .objectives import Objective
 from .penalties import Contraction, Penalty, WeightDecay
 from .serialization import read_model, write_model
-from .training import OPTIMIZERS, EpochRecord, Progress, resolve_optimizer, train
+from .training import ENGINES, OPTIMIZERS, EpochRecord, Progress, native_kernel, resolve_optimizer, train
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -81,6 +81,8 @@ class ContractiveAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         shuffle: whether each epoch has an order of its own.
         uint8_scale: what uint8 data is divided by, > 0; other types are taken by value. The default reads
             bytes as pixels k/256, as `load_mnist` does.
+        engine: what trains: "jax", "native" (a kernel that the system's C compiler makes at first need, for plain SGD
+            on small batches; see `training.native_kernel`), or "auto", the kernel where it can do the job.
         random_state: an int, a `RandomState` or None. It draws the first weight, as uniform(-r, r) of shape
             (n_features, n_components) with r = 4 sqrt(6 / (n_features + n_components)) for the sigmoid and a
             quarter of it otherwise, and then the seed of the order of the rows.
@@ -97,6 +99,7 @@ class ContractiveAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         history_: one `EpochRecord` an epoch.
         loss_curve_: mean reconstruction error of each epoch (nats, or squared units of x; sum over features).
         jacobian_norm_curve_: mean ||J_f(x)||_F of each epoch.
+        engine_: what trained: "jax" or "native".
         n_epochs_: epochs trained.
         n_features_in_: features of the data.
 
@@ -130,6 +133,7 @@ class ContractiveAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         max_epochs: int = 50,
         shuffle: bool = True,
         uint8_scale: float = 256,
+        engine: str = "auto",
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
         callbacks: Sequence[Callback] | None = None,
@@ -148,6 +152,7 @@ class ContractiveAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         self.max_epochs = max_epochs
         self.shuffle = shuffle
         self.uint8_scale = uint8_scale
+        self.engine = engine
         self.random_state = random_state
         self.verbose = verbose
         self.callbacks = callbacks
@@ -181,12 +186,16 @@ class ContractiveAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         )
         self.n_features_in_ = rows.shape[1]
         self.history_: list[EpochRecord] = []
+        objective, transformation = self._objective(), resolve_optimizer(self.optimizer, float(self.learning_rate))
+        kernel = None if self.engine == "jax" else native_kernel(model, objective, transformation, rows, batch_size)
+        self.engine_ = "jax" if kernel is None else "native"
         train(
             model,
-            self._objective(),
+            objective,
             rows,
-            resolve_optimizer(self.optimizer, self.learning_rate),
+            transformation,
             batch_size=batch_size,
+            engine=self.engine,
             max_epochs=int(self.max_epochs),
             shuffle=self.shuffle,
             seed=int(rng.randint(2**31 - 1)),
@@ -302,6 +311,7 @@ class ContractiveAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         description = {
             "class": type(self).__name__,
             "parameters": _plain(parameters),
+            "engine": self.engine_,
             "history": self.history_,
         }
         write_model(path, arrays, description)
@@ -313,6 +323,7 @@ class ContractiveAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         check_interval("weight_decay", self.weight_decay, low=0)
         check_choice("activation", self.activation, ACTIVATIONS)
         check_choice("loss", self.loss, LOSSES)
+        check_choice("engine", self.engine, ENGINES)
         check_choice("penalty", self.penalty, ("auto", "closed_form"))
         check_flag("tied_weights", self.tied_weights)
         check_flag("shuffle", self.shuffle)
@@ -451,6 +462,7 @@ def _rebuild(arrays: dict[str, np.ndarray], description: dict[str, Any]) -> Cont
     estimator.visible_intercept_ = arrays["visible_bias"]
     estimator.decoder_components_ = arrays.get("decoder_weight")
     estimator.history_ = [EpochRecord(*record) for record in description["history"]]
+    estimator.engine_ = description["engine"]
     n_components, estimator.n_features_in_ = estimator.components_.shape
     expected = {
         "hidden_bias": (n_components,),

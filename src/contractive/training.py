@@ -15,21 +15,31 @@ import optax
 from ._typing import Array, Float, Int, Rows, RowWeights, Scalar, StoredRows, UInt32
 from .batched import as_floats
 from .models import AutoEncoder
+from .native import MAX_BATCH, Kernel, build_kernel
 from .objectives import Objective, Parts
+from .penalties import Contraction
 
 __all__ = [
+    "ENGINES",
     "OPTIMIZERS",
     "EpochRecord",
     "Progress",
     "TrainingState",
-    "as_floats",
+    "chunk_runner",
+    "epoch_order",
+    "native_kernel",
     "resolve_optimizer",
+    "run_chunk",
+    "run_kernel",
     "train",
     "update",
 ]
 
 _CHUNK_SECONDS = 0.25  # how long the device runs between two looks at the clock, the keyboard and the numbers
 _FIRST_CHUNK = 16  # minibatches of the first chunk, before their speed is known
+
+ENGINES = ("auto", "jax", "native")
+"""What may run the loop; "auto" is "native" where that can do the job."""
 
 OPTIMIZERS = MappingProxyType(
     {
@@ -39,6 +49,9 @@ OPTIMIZERS = MappingProxyType(
     }
 )
 """Every optimiser by name; momentum is 0.9, Adam has the defaults of its paper."""
+
+
+_PLAIN_RATES: dict[optax.GradientTransformation, float] = {}  # of plain SGD, which optax's objects do not tell
 
 
 class TrainingState(NamedTuple):
@@ -93,7 +106,10 @@ def resolve_optimizer(choice: object, learning_rate: float) -> optax.GradientTra
         TypeError: if it is neither.
     """
     if isinstance(choice, str):
-        return OPTIMIZERS[choice](learning_rate)
+        transformation = OPTIMIZERS[choice](learning_rate)
+        if choice == "sgd":
+            _PLAIN_RATES[transformation] = learning_rate
+        return transformation
     if not isinstance(choice, optax.GradientTransformation):
         raise TypeError(f"`optimizer` must be a name or an optax transformation; got {choice!r}.")
     return choice
@@ -142,6 +158,99 @@ def run_chunk(
     return jax.lax.fori_loop(bounds[0], bounds[1], step, state)
 
 
+_KERNEL_JOBS = (
+    "the native kernel does plain SGD by name, tied sigmoid, cross-entropy, no penalty but the contraction, "
+    f"float32, batches up to {MAX_BATCH}, on a CPU with a C compiler"
+)
+
+
+def native_kernel(
+    model: AutoEncoder,
+    objective: Objective,
+    transformation: optax.GradientTransformation,
+    rows: StoredRows | np.ndarray,
+    batch_size: int,
+) -> Kernel | None:
+    """The compiled kernel for a job, or None where it does not compute what is asked for or cannot be compiled.
+
+    It does plain SGD on the tied sigmoid auto-encoder with cross-entropy and no penalty but the contraction, in
+    float32, for batches up to `MAX_BATCH`, on a CPU with a C compiler.
+    """
+    fits = (
+        transformation in _PLAIN_RATES
+        and (model.tied_weights, model.activation, model.loss) == (True, "sigmoid", "cross_entropy")
+        and type(objective) is Objective
+        and all(type(penalty) is Contraction for penalty in objective.penalties)
+        and model.weight.dtype == np.float32
+        and rows.dtype in (np.uint8, np.float32)
+        and batch_size <= MAX_BATCH
+        and jax.default_backend() == "cpu"
+    )
+    return build_kernel(rows.shape[1], batch_size, np.dtype(rows.dtype)) if fits else None
+
+
+def chunk_runner(
+    model: AutoEncoder,
+    objective: Objective,
+    transformation: optax.GradientTransformation,
+    rows: StoredRows | np.ndarray,
+    *,
+    batch_size: int,
+    uint8_scale: float = 1,
+    engine: str = "auto",
+) -> Callable[..., TrainingState]:
+    """What trains on a chunk: a function of (state, order, bounds), by JAX or by the compiled kernel.
+
+    Args:
+        model: for its shape; training starts from the state.
+        objective: what is minimised.
+        transformation: an optax optimiser.
+        rows: the data, of shape (n_rows, n_features); it is put where the engine wants it.
+        batch_size: rows a minibatch.
+        uint8_scale: what a uint8 value is divided by.
+        engine: one of `ENGINES`.
+
+    Returns:
+        The function; `order` is what `epoch_order` returns, `bounds` the first minibatch and the one after the last.
+
+    Raises:
+        ValueError: if `engine` is "native" and the kernel cannot do the job.
+    """
+    kernel = None if engine == "jax" else native_kernel(model, objective, transformation, rows, batch_size)
+    if kernel is not None:
+        return partial(
+            run_kernel,
+            kernel=kernel,
+            rows=np.ascontiguousarray(rows),
+            contraction=float(sum(penalty.coefficient for penalty in objective.penalties)),
+            learning_rate=_PLAIN_RATES[transformation],
+            scale=uint8_scale if rows.dtype == np.uint8 else 1.0,
+        )
+    if engine == "native":
+        raise ValueError(f"`engine` must be 'jax' or 'auto' for this job: {_KERNEL_JOBS}; got 'native'.")
+    stored, scale = jnp.asarray(rows), jnp.asarray(uint8_scale, model.weight.dtype)
+    return partial(run_chunk, objective=objective, transformation=transformation, stored=stored, scale=scale)
+
+
+def run_kernel(
+    state: TrainingState,
+    *,
+    kernel: Kernel,
+    rows: np.ndarray,
+    order: Array,
+    bounds: Array,
+    **settings: Any,
+) -> TrainingState:
+    """What `run_chunk` does, by the compiled kernel; the settings are those of `Kernel.run`."""
+    model, costs = state.model, np.array(state.costs)
+    parameters = (np.asarray(model.weight), np.asarray(model.hidden_bias), np.asarray(model.visible_bias))
+    start, stop = bounds.tolist()
+    parameters = kernel.run(parameters, rows, np.asarray(order), costs, (start, stop), **settings)
+    weight, hidden_bias, visible_bias = map(jnp.array, parameters)
+    model = AutoEncoder(weight, hidden_bias, visible_bias, activation=model.activation, loss=model.loss)
+    return TrainingState(model, state.optimizer_state, jnp.array(costs))
+
+
 def epoch_order(n_rows: int, batch_size: int, *, shuffle: bool, seed: int, epoch: int) -> np.ndarray:
     """Row numbers of each minibatch of one epoch, a function of (seed, epoch) alone.
 
@@ -166,6 +275,7 @@ def train(
     shuffle: bool = True,
     seed: int = 0,
     uint8_scale: float = 1,
+    engine: str = "auto",
     on_epoch: Callable[[EpochRecord, AutoEncoder], object] | None = None,
     on_chunk: Callable[[Progress], object] | None = None,
 ) -> tuple[AutoEncoder, list[EpochRecord]]:
@@ -184,6 +294,8 @@ def train(
         shuffle: whether each epoch has an order of its own; else the rows' own order.
         seed: what the order depends on, with the epoch's number.
         uint8_scale: what a uint8 value is divided by.
+        engine: "jax", "native" for the compiled kernel (see `native_kernel`), or "auto" for the kernel where it
+            can do the job. Their results agree to float32's rounding.
         on_epoch: called after each epoch with its record and the model, whose buffers live until it returns;
             returning True ends the training.
         on_chunk: called several times a second with the progress within the epoch.
@@ -192,6 +304,7 @@ def train(
         The trained model and one record an epoch.
 
     Raises:
+        ValueError: if `engine` is "native" and the kernel cannot do the job.
         FloatingPointError: if a cost is not finite; the message names the epoch. What `on_epoch` got before stands.
 
     Example:
@@ -203,15 +316,15 @@ def train(
         >>> [record.epoch for record in history]
         [1, 2, 3]
     """
-    stored = jnp.asarray(rows)
-    scale = jnp.asarray(uint8_scale, model.weight.dtype)
     n_minibatches = -(-len(rows) // batch_size)
     # A copy, because the loop's buffers are given up to the device while the caller's model stays as it was.
     model = jax.tree.map(jnp.array, model)
     parameters: Any = model
     costs = jnp.zeros((n_minibatches, 2), model.weight.dtype)
     state = TrainingState(model, transformation.init(parameters), costs)
-    run = partial(run_chunk, objective=objective, transformation=transformation, stored=stored, scale=scale)
+    run = chunk_runner(
+        model, objective, transformation, rows, batch_size=batch_size, uint8_scale=uint8_scale, engine=engine
+    )
     history: list[EpochRecord] = []
     for epoch in range(1, max_epochs + 1):
         start = time.perf_counter()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -21,30 +22,44 @@ from protocol import (
 
 from contractive.batched import map_rows
 from contractive.jacobian import jacobian_frobenius_sq
-from contractive.models import initialize
+from contractive.models import AutoEncoder, initialize
 from contractive.objectives import Objective
 from contractive.penalties import Contraction
-from contractive.training import TrainingState, epoch_order, resolve_optimizer, run_chunk
+from contractive.training import TrainingState, chunk_runner, epoch_order, resolve_optimizer
 
 PRODUCT_SIDE = 4096
 SCALE = 256
 
 
 class ContractiveAutoEncoder(Contender):
-    """Chunks of `run_chunk` with bytes on the device, as `contractive train mnist --preset tutorial` runs them."""
+    """Chunk by chunk with bytes in memory, as `contractive train mnist --preset tutorial` runs them."""
 
-    objective = Objective((Contraction(CONTRACTION),))
+    engine = "auto"
 
     def prepare(self) -> dict[str, str]:
-        """Put the data on the device; compiling happens in the warm-up."""
-        self._stored = jnp.asarray(np.round(self.data * SCALE).astype(np.uint8))
+        """Put the data where it is wanted; compiling happens here and in the warm-up."""
+        self._rows = np.round(self.data * SCALE).astype(np.uint8)
         self._sgd = resolve_optimizer("sgd", LEARNING_RATE)
         order = epoch_order(len(self.data), self.batch_size, shuffle=False, seed=0, epoch=1)
         self._order = jnp.asarray(order)
         self._square = jnp.ones((PRODUCT_SIDE, PRODUCT_SIDE))
         self._product = jax.jit(jnp.matmul).lower(self._square, self._square).compile()
         self.reset()
+        self._run = self.runner(self._state.model)
         return {"jax": jax.__version__, "numpy": np.__version__}
+
+    def runner(self, model: AutoEncoder) -> Callable[..., TrainingState]:
+        """What trains on a chunk."""
+        objective = Objective((Contraction(CONTRACTION),))
+        return chunk_runner(
+            model,
+            objective,
+            self._sgd,
+            self._rows,
+            batch_size=self.batch_size,
+            uint8_scale=SCALE,
+            engine=self.engine,
+        )
 
     def reset(self) -> None:
         """Put the initial state back."""
@@ -53,15 +68,8 @@ class ContractiveAutoEncoder(Contender):
 
     def run_span(self, start: int, stop: int) -> Totals:
         """Train on some minibatches; the second number is left to `check`, as the loop reports norms, not squares."""
-        self._state = run_chunk(
-            self._state,
-            objective=self.objective,
-            transformation=self._sgd,
-            stored=self._stored,
-            scale=jnp.float32(SCALE),
-            order=self._order,
-            bounds=jnp.asarray([start, stop], jnp.int32),
-        )
+        bounds = jnp.asarray([start, stop], jnp.int32)
+        self._state = self._run(self._state, order=self._order, bounds=bounds)
         return float(np.array(self._state.costs)[start:stop, 0].sum(dtype=np.float64)), 0.0
 
     def check(self, minibatches: int) -> Check:
@@ -69,7 +77,7 @@ class ContractiveAutoEncoder(Contender):
         self.reset()
         error = square = 0.0
         for index in range(minibatches):
-            rows = np.array(self._stored[index * self.batch_size : (index + 1) * self.batch_size])
+            rows = self._rows[index * self.batch_size : (index + 1) * self.batch_size]
             square += map_rows(jacobian_frobenius_sq, self._state.model, rows, uint8_scale=SCALE).mean()
             error += self.run_span(index, index + 1)[0]
         return check_values((error, square), minibatches, self.weight())

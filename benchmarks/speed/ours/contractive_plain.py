@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import jax
 import jax.numpy as jnp
-from contractive_cae import ContractiveAutoEncoder
-from protocol import main
+import numpy as np
+from contractive_cae import SCALE, ContractiveAutoEncoder
+from protocol import LEARNING_RATE, main
 
+from contractive.models import AutoEncoder
+from contractive.native import MAX_BATCH, build_kernel
 from contractive.objectives import Objective, Parts
+from contractive.training import TrainingState, chunk_runner, run_kernel
 
 
 class WithoutJacobian(Objective):
@@ -24,9 +31,19 @@ class WithoutJacobian(Objective):
 
 
 class PlainAutoEncoder(ContractiveAutoEncoder):
-    """Everything as in `ContractiveAutoEncoder` but the objective."""
+    """Everything as in `ContractiveAutoEncoder`, engine included, but the objective."""
 
-    objective = WithoutJacobian()
+    def runner(self, model: AutoEncoder) -> Callable[..., TrainingState]:
+        """What trains on a chunk."""
+        n_features = model.weight.shape[1]
+        small = self.batch_size <= MAX_BATCH
+        kernel = build_kernel(n_features, self.batch_size, np.dtype(np.uint8), jacobian=False) if small else None
+        if kernel is None:
+            return chunk_runner(
+                model, WithoutJacobian(), self._sgd, self._rows, batch_size=self.batch_size, uint8_scale=SCALE
+            )
+        settings = {"contraction": 0.0, "learning_rate": LEARNING_RATE, "scale": SCALE}
+        return partial(run_kernel, kernel=kernel, rows=self._rows, **settings)
 
 
 if __name__ == "__main__":

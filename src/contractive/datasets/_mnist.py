@@ -3,15 +3,14 @@
 import gzip
 import hashlib
 import io
-import os
 from importlib import resources
 from pathlib import Path
 
 import numpy as np
 
-from .._files import write_atomically
+from .._files import cache_folder, write_atomically
 
-__all__ = ["cache_folder", "load_mnist"]
+__all__ = ["load_mnist"]
 
 _PACKED = "mnist.idx.gz"
 _PACKED_SHA256 = "321b8257b9a63b35c9af58e00c8964304a3ba44c178baa7f0bc86d422f8c7c25"
@@ -19,16 +18,6 @@ _N_TRAIN, _N_VALID, _N_TEST, _SIDE = 50_000, 10_000, 10_000, 28
 # The two files of the cache with their digests, checked at every load.
 _IMAGES = ("mnist-images.npy", "702af00cf1310d49a5827f4e2dd096aae75e8757bb4b103ff35cf2d75295e0ea")
 _LABELS = ("mnist-labels.npy", "1acd548e15194d03df15d08949c70159e3287b8f9878f5e94c6d9cd56c231a5c")
-
-
-def cache_folder() -> Path:
-    """Where decompressed data sets live.
-
-    `$CONTRACTIVE_CACHE`, else `$XDG_CACHE_HOME/contractive`, else `~/.cache/contractive`.
-    """
-    if folder := os.environ.get("CONTRACTIVE_CACHE"):
-        return Path(folder)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "contractive"
 
 
 def load_mnist(

@@ -1,0 +1,158 @@
+"""The compiled kernel against the JAX loop: the same job by two routes, and what happens without a compiler."""
+
+import jax
+import numpy as np
+import optax
+import pytest
+
+from contractive import ContractiveAutoencoder, native
+from contractive.models import initialize
+from contractive.native import MAX_BATCH, build_kernel
+from contractive.objectives import Objective
+from contractive.penalties import Contraction, WeightDecay
+from contractive.training import native_kernel, resolve_optimizer, train
+
+SGD = resolve_optimizer("sgd", 0.05)
+
+
+def rows_of(n_rows: int, n_features: int, dtype: type) -> np.ndarray:
+    pixels = np.random.RandomState(0).randint(0, 256, (n_rows, n_features)).astype(np.uint8)
+    return pixels if dtype is np.uint8 else (pixels / np.float32(256)).astype(np.float32)
+
+
+def fit(rows: np.ndarray, n_hidden: int, engine: str, *, contraction: float = 0.3, batch_size: int = 10, **options):
+    model = initialize(rows.shape[1], n_hidden, rng=np.random.RandomState(1), loss="cross_entropy")
+    objective = Objective((Contraction(contraction),)) if contraction else Objective()
+    settings = {"max_epochs": 2, "shuffle": True, "seed": 5, "uint8_scale": 256, "engine": engine} | options
+    return train(model, objective, rows, SGD, batch_size=batch_size, **settings)
+
+
+def assert_same(one, other, rtol=2e-4):
+    """Both models and curves agree up to float32's rounding, each array relative to its largest entry."""
+    for a, b in zip(jax.tree.leaves(one[0]), jax.tree.leaves(other[0]), strict=True):
+        np.testing.assert_allclose(a, b, atol=rtol * float(np.abs(b).max()), rtol=0)
+    np.testing.assert_allclose([r[1:3] for r in one[1]], [r[1:3] for r in other[1]], rtol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+@pytest.mark.parametrize(
+    ("n_features", "n_hidden"), [(784, 30), (64, 500), (80, 4), (17, 3), (1, 1), (16, 5), (95, 7)], ids=str
+)
+def test_kernel_and_jax_agree_on_any_shape(n_features, n_hidden, dtype):
+    rows = rows_of(57, n_features, dtype)
+    assert_same(fit(rows, n_hidden, "native"), fit(rows, n_hidden, "jax"))
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 3, 7, 15, MAX_BATCH])
+def test_kernel_and_jax_agree_on_any_batch_with_a_short_last_one(batch_size):
+    rows = rows_of(50, 40, np.uint8)
+    assert_same(fit(rows, 9, "native", batch_size=batch_size), fit(rows, 9, "jax", batch_size=batch_size))
+
+
+@pytest.mark.parametrize("contraction", [0.0, 0.01, 3.0])
+def test_kernel_and_jax_agree_on_any_contraction(contraction):
+    rows = rows_of(50, 40, np.float32)
+    assert_same(fit(rows, 9, "native", contraction=contraction), fit(rows, 9, "jax", contraction=contraction))
+
+
+def test_float_rows_are_taken_by_value():
+    rows = rows_of(50, 40, np.float32)
+    assert_same(fit(rows, 9, "native", uint8_scale=256), fit(rows, 9, "jax", uint8_scale=1))
+
+
+def test_penalties_add_up():
+    rows = rows_of(50, 40, np.float32)
+    model = initialize(40, 9, rng=np.random.RandomState(1), loss="cross_entropy")
+    twice = Objective((Contraction(0.1), Contraction(0.2)))
+    both = train(model, twice, rows, SGD, engine="native", batch_size=10, max_epochs=2, seed=5)
+    assert_same(both, fit(rows, 9, "jax", contraction=0.3))
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3, 8])
+def test_threads_change_nothing_but_rounding(threads):
+    rows, order = rows_of(60, 128, np.uint8), np.arange(60, dtype=np.uint32).reshape(6, 10)
+    model = initialize(128, 33, rng=np.random.RandomState(1))
+    start = np.asarray(model.weight), np.asarray(model.hidden_bias), np.asarray(model.visible_bias)
+    kernel = build_kernel(128, 10, np.dtype(np.uint8))
+    assert kernel is not None
+
+    def run(threads):
+        costs = np.zeros((6, 2), np.float32)
+        settings = {"contraction": 0.3, "learning_rate": 0.05, "scale": 256.0, "threads": threads}
+        return [*kernel.run(start, rows, order, costs, (0, 6), **settings), costs]
+
+    for array, same, alone in zip(run(threads), run(threads), run(1), strict=True):
+        assert array.tobytes() == same.tobytes()
+        np.testing.assert_allclose(array, alone, atol=1e-5 * float(np.abs(alone).max()), rtol=0)
+
+
+def test_extreme_weights_end_in_finite_costs_as_on_jax():
+    rows = rows_of(40, 32, np.float32)
+    model = initialize(32, 8, rng=np.random.RandomState(1), loss="cross_entropy")
+    model = jax.tree.map(lambda leaf: 300 * leaf, model)
+    runs = [train(model, Objective(), rows, SGD, batch_size=10, max_epochs=1, engine=e) for e in ("native", "jax")]
+    np.testing.assert_allclose(runs[0][1][0][1:3], runs[1][1][0][1:3], rtol=1e-4)
+
+
+def test_nan_reaches_the_costs():
+    model = initialize(32, 8, rng=np.random.RandomState(1), loss="cross_entropy")
+    model = jax.tree.map(lambda leaf: leaf * np.nan, model)
+    with pytest.raises(FloatingPointError, match="not finite in epoch 1"):
+        train(model, Objective(), rows_of(40, 32, np.float32), SGD, batch_size=10, max_epochs=1, engine="native")
+
+
+@pytest.mark.parametrize(
+    ("parameters", "engine"),
+    [
+        ({}, "native"),
+        ({"contraction": 0.0}, "native"),
+        ({"batch_size": MAX_BATCH + 1}, "jax"),
+        ({"optimizer": "momentum"}, "jax"),
+        pytest.param({"optimizer": optax.sgd(0.01)}, "jax", id="optax"),
+        ({"loss": "squared_error"}, "jax"),
+        ({"activation": "tanh"}, "jax"),
+        ({"tied_weights": False}, "jax"),
+        ({"weight_decay": 0.1}, "jax"),
+        ({"engine": "jax"}, "jax"),
+    ],
+    ids=str,
+)
+def test_the_engine_is_chosen_by_the_job(parameters, engine):
+    settings = {"optimizer": "sgd", "loss": "cross_entropy", "batch_size": 10, "max_epochs": 1} | parameters
+    rows = rows_of(40, 16, np.float32)
+    assert ContractiveAutoencoder(5, **settings).fit(rows).engine_ == engine
+    if engine == "jax" and "engine" not in parameters:
+        with pytest.raises(ValueError, match="`engine` must be 'jax' or 'auto' for this job.*got 'native'"):
+            ContractiveAutoencoder(5, engine="native", **settings).fit(rows)
+
+
+def test_float64_arithmetic_is_left_to_jax(x64):
+    model = initialize(16, 5, rng=np.random.RandomState(1), loss="cross_entropy", dtype=np.float64)
+    assert native_kernel(model, Objective(), SGD, rows_of(40, 16, np.float32), 10) is None
+
+
+def test_weight_decay_is_not_forgotten():
+    model = initialize(16, 5, rng=np.random.RandomState(1), loss="cross_entropy")
+    assert native_kernel(model, Objective((WeightDecay(0.1),)), SGD, rows_of(40, 16, np.float32), 10) is None
+
+
+@pytest.mark.parametrize("compiler", ["no-such-compiler", "false"])
+def test_without_a_working_compiler_jax_does_the_job(compiler, monkeypatch, tmp_path):
+    monkeypatch.setenv("CC", compiler)
+    monkeypatch.setenv("CONTRACTIVE_CACHE", str(tmp_path))
+    monkeypatch.setattr(native, "build_kernel", build_kernel.__wrapped__)
+    monkeypatch.setattr("contractive.training.build_kernel", build_kernel.__wrapped__)
+    settings = {"optimizer": "sgd", "loss": "cross_entropy", "batch_size": 10, "max_epochs": 1}
+    assert ContractiveAutoencoder(5, **settings).fit(rows_of(40, 16, np.float32)).engine_ == "jax"
+    assert not list(tmp_path.rglob("*.so"))
+
+
+def test_the_library_is_compiled_once_and_kept(monkeypatch, tmp_path):
+    monkeypatch.setenv("CONTRACTIVE_CACHE", str(tmp_path))
+    assert build_kernel.__wrapped__(19, 3, np.dtype(np.uint8)) is not None
+    (library,) = tmp_path.rglob("*.so")
+    made = library.stat().st_mtime_ns
+    assert build_kernel.__wrapped__(19, 3, np.dtype(np.uint8)) is not None
+    assert library.stat().st_mtime_ns == made
+    assert build_kernel.__wrapped__(19, 4, np.dtype(np.uint8)) is not None
+    assert len(list(tmp_path.rglob("*.so"))) == 2
