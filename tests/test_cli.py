@@ -27,7 +27,7 @@ from contractive.activations import ACTIVATIONS
 from contractive.datasets import DATASETS
 from contractive.estimators import PRESETS
 from contractive.losses import LOSSES
-from contractive.training import OPTIMIZERS
+from contractive.training import ENGINES, OPTIMIZERS
 
 Call = Callable[..., Outcome]
 FILES = ["config.json", "curves.png", "filters.png", "history.jsonl", "model.safetensors"]
@@ -229,6 +229,7 @@ def test_datasets_lists_each_with_its_summary(call: Call):
     [
         (cli.Activation, ACTIVATIONS),
         (cli.LossName, LOSSES),
+        (cli.Engine, ENGINES),
         (cli.OptimizerName, OPTIMIZERS),
         (cli.Preset, PRESETS),
     ],

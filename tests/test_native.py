@@ -13,6 +13,7 @@ from contractive.penalties import Contraction, WeightDecay
 from contractive.training import native_kernel, resolve_optimizer, train
 
 SGD = resolve_optimizer("sgd", 0.05)
+pytestmark = pytest.mark.skipif(build_kernel(1, 1, np.dtype(np.uint8)) is None, reason="there is no C compiler")
 
 
 def rows_of(n_rows: int, n_features: int, dtype: type) -> np.ndarray:

@@ -97,19 +97,23 @@ class Progress(NamedTuple):
 
 
 @lru_cache
+def _named_optimizer(name: str, learning_rate: float) -> optax.GradientTransformation:
+    transformation = OPTIMIZERS[name](learning_rate)
+    if name == "sgd":
+        _PLAIN_RATES[transformation] = learning_rate
+    return transformation
+
+
 def resolve_optimizer(choice: object, learning_rate: float) -> optax.GradientTransformation:
     """The named optimiser, or the transformation itself, which brings its own learning rate.
 
-    The same arguments give the same object, so that compiled steps are shared.
+    The same name and rate give the same object, so that compiled steps are shared.
 
     Raises:
         TypeError: if it is neither.
     """
     if isinstance(choice, str):
-        transformation = OPTIMIZERS[choice](learning_rate)
-        if choice == "sgd":
-            _PLAIN_RATES[transformation] = learning_rate
-        return transformation
+        return _named_optimizer(choice, learning_rate)
     if not isinstance(choice, optax.GradientTransformation):
         raise TypeError(f"`optimizer` must be a name or an optax transformation; got {choice!r}.")
     return choice
