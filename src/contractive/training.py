@@ -134,7 +134,13 @@ def update(
     return eqx.apply_updates(model, updates), optimizer_state, parts
 
 
-@partial(jax.jit, static_argnames="transformation", donate_argnames="state")
+# Vectors as wide as the processor has: XLA prefers 256 bits, which costs 2 to 4 % of a step with AVX-512.
+@partial(
+    jax.jit,
+    static_argnames="transformation",
+    donate_argnames="state",
+    compiler_options={"xla_cpu_prefer_vector_width": 512},
+)
 def run_chunk(
     state: TrainingState,
     objective: Objective,
