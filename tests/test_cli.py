@@ -25,8 +25,8 @@ from console import COMMAND, Outcome, listing, spawn
 from contractive import cli
 from contractive.activations import ACTIVATIONS
 from contractive.datasets import DATASETS
-from contractive.estimators import PRESETS
 from contractive.losses import LOSSES
+from contractive.presets import PRESETS
 from contractive.training import ENGINES, OPTIMIZERS
 
 Call = Callable[..., Outcome]

@@ -16,7 +16,8 @@ from sklearn.preprocessing import MinMaxScaler
 import contractive
 from contractive import ContractiveAutoencoder
 from contractive.datasets import load_digits
-from contractive.estimators import PRESETS, load
+from contractive.estimators import load
+from contractive.presets import PRESETS
 from contractive.training import EpochRecord, Progress
 
 X = load_digits()[0][0][:200]

@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from . import __version__
+from .presets import PRESETS
 
 if TYPE_CHECKING:
     import numpy as np
 
     from .estimators import ContractiveAutoencoder
+    from .runs import RunFolder
     from .sources import RowSource
     from .training import EpochRecord, Progress
 
@@ -75,7 +77,7 @@ class Engine(StrEnum):
 
 
 class Preset(StrEnum):
-    """Names of settings; kept equal to `estimators.PRESETS` by a test."""
+    """Names of settings; kept equal to `presets.PRESETS` by a test."""
 
     tutorial = "tutorial"
 
@@ -159,10 +161,9 @@ def train(
 
     The folder holds model.safetensors, config.json, history.jsonl (a line an epoch), curves.png and filters.png.
     """
-    from .estimators import PRESETS, ContractiveAutoencoder
+    from .estimators import ContractiveAutoencoder
     from .runs import RunFolder
     from .sources import open_rows
-    from .training import EpochRecord
 
     given: dict[str, Any] = {name: value for name, value in context.params.items() if name in _ESTIMATOR_OPTIONS}
     parameters: dict[str, Any] = {
@@ -179,26 +180,8 @@ def train(
     folder = RunFolder(out, overwrite=overwrite)
     try:
         folder.write_config(_config(source, estimator, preset))
-        with (
-            _deferred_interrupt() as check_interrupt,
-            _display(estimator.max_epochs, source.rows.shape[0] if source.rows.ndim else 0) as show,
-        ):
-
-            def follow(estimator: ContractiveAutoencoder, event: Progress | EpochRecord) -> None:
-                if isinstance(event, EpochRecord):
-                    folder.finish_epoch(event._asdict(), estimator.save)
-                show(event)
-                check_interrupt()
-
-            estimator.set_params(callbacks=[follow]).fit(source.rows)
+        _fit_into(folder, estimator, source)
         folder.write_pictures(estimator.components_, shape, (estimator.loss_curve_, estimator.jacobian_norm_curve_))
-    except KeyboardInterrupt as interrupt:
-        if not folder.is_published:
-            raise _Interrupted("interrupted before the first epoch ended; nothing was written.") from interrupt
-        finished = estimator.n_epochs_
-        raise _Interrupted(
-            f"interrupted; {folder.path} holds the {finished} finished epoch{'s' * (finished != 1)}."
-        ) from interrupt
     finally:
         folder.discard()
     typer.echo(f"wrote {folder.path}: model.safetensors, config.json, history.jsonl, curves.png, filters.png")
@@ -281,6 +264,34 @@ def _open(run: Path, data: str, array: str | None) -> tuple[ContractiveAutoencod
     from .sources import open_rows
 
     return load(model_path(run)), open_rows(data, array=array)
+
+
+def _fit_into(folder: RunFolder, estimator: ContractiveAutoencoder, source: RowSource) -> None:
+    """Train, show how it goes, and write down each finished epoch.
+
+    Raises:
+        _Interrupted: after Ctrl-C, with what the folder holds.
+    """
+    from .training import EpochRecord
+
+    n_rows = source.rows.shape[0] if source.rows.ndim else 0
+    try:
+        with _deferred_interrupt() as check_interrupt, _display(estimator.max_epochs, n_rows) as show:
+
+            def follow(estimator: ContractiveAutoencoder, event: Progress | EpochRecord) -> None:
+                if isinstance(event, EpochRecord):
+                    folder.finish_epoch(event._asdict(), estimator.save)
+                show(event)
+                check_interrupt()
+
+            estimator.set_params(callbacks=[follow]).fit(source.rows)
+    except KeyboardInterrupt as interrupt:
+        if not folder.is_published:
+            raise _Interrupted("interrupted before the first epoch ended; nothing was written.") from interrupt
+        finished = estimator.n_epochs_
+        raise _Interrupted(
+            f"interrupted; {folder.path} holds the {finished} finished epoch{'s' * (finished != 1)}."
+        ) from interrupt
 
 
 def _was_typed(context: typer.Context, name: str) -> bool:

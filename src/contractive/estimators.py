@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -30,31 +29,11 @@ from .training import ENGINES, OPTIMIZERS, EpochRecord, Progress, native_kernel,
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-__all__ = ["PRESETS", "ContractiveAutoencoder", "load"]
+__all__ = ["ContractiveAutoencoder", "load"]
 
 _DEFAULT_BATCH = 128
 
 Callback = Callable[["ContractiveAutoencoder", Progress | EpochRecord], object]
-
-PRESETS = MappingProxyType(
-    {
-        "tutorial": MappingProxyType(
-            {
-                "n_components": 500,
-                "contraction": 0.1,
-                "activation": "sigmoid",
-                "loss": "cross_entropy",
-                "tied_weights": True,
-                "optimizer": "sgd",
-                "learning_rate": 0.01,
-                "batch_size": 10,
-                "max_epochs": 20,
-                "shuffle": False,
-            }
-        )
-    }
-)
-"""Named settings of `ContractiveAutoencoder`; "tutorial" is the job of the classic Theano tutorial."""
 
 
 class ContractiveAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):

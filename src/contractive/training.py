@@ -170,7 +170,7 @@ def run_chunk(
 
 _KERNEL_JOBS = (
     "the native kernel does plain SGD by name, tied sigmoid, cross-entropy, no penalty but the contraction, "
-    f"float32, batches up to {MAX_BATCH}, on a CPU with a C compiler"
+    f"float32, batches up to {MAX_BATCH}, on Linux and a CPU, with a C compiler"
 )
 
 
@@ -184,7 +184,7 @@ def native_kernel(
     """The compiled kernel for a job, or None where it does not compute what is asked for or cannot be compiled.
 
     It does plain SGD on the tied sigmoid auto-encoder with cross-entropy and no penalty but the contraction, in
-    float32, for batches up to `MAX_BATCH`, on a CPU with a C compiler.
+    float32, for batches up to `MAX_BATCH`, on Linux and a CPU, with a C compiler.
     """
     fits = (
         transformation in _PLAIN_RATES

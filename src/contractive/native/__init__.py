@@ -110,7 +110,7 @@ def build_kernel(n_features: int, batch_size: int, row_type: np.dtype, *, jacobi
         jacobian: False leaves out the penalty and its norm, for measuring what they cost.
 
     Returns:
-        The kernel, or None if the system has no C compiler, or one that cannot compile it.
+        The kernel, or None if this is not Linux, or there is no C compiler, or one that cannot compile it.
     """
     compiler = shutil.which(os.environ.get("CC", "cc"))
     if compiler is None or not hasattr(os, "sched_getaffinity"):
