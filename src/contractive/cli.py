@@ -177,13 +177,15 @@ def train(
     source = open_rows(data, array=array)
     estimator = ContractiveAutoencoder(**parameters)
     shape = _image_shape(image_shape, source)
-    folder = RunFolder(out, overwrite=overwrite)
-    try:
-        folder.write_config(_config(source, estimator, preset))
-        _fit_into(folder, estimator, source)
-        folder.write_pictures(estimator.components_, shape, (estimator.loss_curve_, estimator.jacobian_norm_curve_))
-    finally:
-        folder.discard()
+    with _deferred_interrupt() as check_interrupt:  # from the first file on, so that none is left behind
+        folder = RunFolder(out, overwrite=overwrite)
+        try:
+            folder.write_config(_config(source, estimator, preset))
+            _fit_into(folder, estimator, source, check_interrupt)
+            curves = estimator.loss_curve_, estimator.jacobian_norm_curve_
+            folder.write_pictures(estimator.components_, shape, curves)
+        finally:
+            folder.discard()
     typer.echo(f"wrote {folder.path}: model.safetensors, config.json, history.jsonl, curves.png, filters.png")
 
 
@@ -266,7 +268,9 @@ def _open(run: Path, data: str, array: str | None) -> tuple[ContractiveAutoencod
     return load(model_path(run)), open_rows(data, array=array)
 
 
-def _fit_into(folder: RunFolder, estimator: ContractiveAutoencoder, source: RowSource) -> None:
+def _fit_into(
+    folder: RunFolder, estimator: ContractiveAutoencoder, source: RowSource, check_interrupt: Callable[[], None]
+) -> None:
     """Train, show how it goes, and write down each finished epoch.
 
     Raises:
@@ -276,7 +280,7 @@ def _fit_into(folder: RunFolder, estimator: ContractiveAutoencoder, source: RowS
 
     n_rows = source.rows.shape[0] if source.rows.ndim else 0
     try:
-        with _deferred_interrupt() as check_interrupt, _display(estimator.max_epochs, n_rows) as show:
+        with _display(estimator.max_epochs, n_rows) as show:
 
             def follow(estimator: ContractiveAutoencoder, event: Progress | EpochRecord) -> None:
                 if isinstance(event, EpochRecord):
