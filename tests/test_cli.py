@@ -167,9 +167,9 @@ def test_train_takes_numpy_files(call: Call, tmp_path: Path, arguments: list[str
     assert call("train", *arguments, "--out", "run", "--epochs", 1, "--components", 3).code == 0
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     assert config["data"] == {"name": arguments[0], "shape": [40, 12], "dtype": "float32"}
-    # Twelve features are no square: each filter is one line.
+    # Twelve features are no square: each of the three filters is one line, and they stand one below the other.
     with Image.open(tmp_path / "run" / "filters.png") as image:
-        assert image.size == (10 * 13 - 1, 10 * 2 - 1)
+        assert image.size == (12, 3 * 2 - 1)
 
 
 def test_image_shape_is_taken(call: Call, tmp_path: Path):

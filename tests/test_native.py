@@ -61,6 +61,12 @@ def test_float_rows_are_taken_by_value():
     assert_same(fit(rows, 9, "native", uint8_scale=256), fit(rows, 9, "jax", uint8_scale=1))
 
 
+def test_float64_rows_are_rounded_to_the_arithmetic():
+    rows = rows_of(50, 40, np.float32) / 3
+    in_float64 = fit(rows.astype(np.float64), 9, "native")
+    jax.tree.map(np.testing.assert_array_equal, in_float64[0], fit(rows, 9, "native")[0])
+
+
 def test_penalties_add_up():
     rows = rows_of(50, 40, np.float32)
     model = initialize(40, 9, rng=np.random.RandomState(1), loss="cross_entropy")

@@ -106,7 +106,10 @@ class RunFolder:
         curves: tuple[Sequence[float], Sequence[float]],
     ) -> None:
         """Draw `filters.png`, the first hundred filters, and `curves.png`, the two learning curves."""
-        write_picture(self._folder / "filters.png", tile_images(filters, image_shape=image_shape))
+        # Filters that are no pictures are lines, one below the other.
+        grid_shape = (10, 10) if image_shape[0] > 1 else (min(100, len(filters)), 1)
+        picture = tile_images(filters, image_shape=image_shape, grid_shape=grid_shape)
+        write_picture(self._folder / "filters.png", picture)
         from matplotlib.figure import Figure
 
         figure = Figure(figsize=(9, 3.4), layout="constrained")

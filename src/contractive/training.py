@@ -192,11 +192,15 @@ def native_kernel(
         and type(objective) is Objective
         and all(type(penalty) is Contraction for penalty in objective.penalties)
         and model.weight.dtype == np.float32
-        and rows.dtype in (np.uint8, np.float32)
+        and rows.dtype in (np.uint8, np.float32, np.float64)
         and batch_size <= MAX_BATCH
         and jax.default_backend() == "cpu"
     )
-    return build_kernel(rows.shape[1], batch_size, np.dtype(rows.dtype)) if fits else None
+    return build_kernel(rows.shape[1], batch_size, _kernel_row_type(rows)) if fits else None
+
+
+def _kernel_row_type(rows: StoredRows | np.ndarray) -> np.dtype:
+    return np.dtype(np.uint8 if rows.dtype == np.uint8 else np.float32)
 
 
 def chunk_runner(
@@ -231,7 +235,7 @@ def chunk_runner(
         return partial(
             run_kernel,
             kernel=kernel,
-            rows=np.ascontiguousarray(rows),
+            rows=np.ascontiguousarray(rows, dtype=_kernel_row_type(rows)),
             contraction=float(sum(penalty.coefficient for penalty in objective.penalties)),
             learning_rate=_PLAIN_RATES[transformation],
             scale=uint8_scale if rows.dtype == np.uint8 else 1.0,
