@@ -165,17 +165,8 @@ def train(
     from .runs import RunFolder
     from .sources import open_rows
 
-    given: dict[str, Any] = {name: value for name, value in context.params.items() if name in _ESTIMATOR_OPTIONS}
-    parameters: dict[str, Any] = {
-        name: value.value if isinstance(value, StrEnum) else value for name, value in given.items()
-    }
-    if batch_size != "auto":
-        parameters["batch_size"] = _whole_number("--batch-size", batch_size)
-    if preset is not None:
-        typed = {name for name in parameters if _was_typed(context, name)}
-        parameters |= {name: value for name, value in PRESETS[preset].items() if name not in typed}
     source = open_rows(data, array=array)
-    estimator = ContractiveAutoencoder(**parameters)
+    estimator = ContractiveAutoencoder(**_parameters(context, preset))
     shape = _image_shape(image_shape, source)
     with _deferred_interrupt() as check_interrupt:  # from the first file on, so that none is left behind
         folder = RunFolder(out, overwrite=overwrite)
@@ -296,6 +287,20 @@ def _fit_into(
         raise _Interrupted(
             f"interrupted; {folder.path} holds the {finished} finished epoch{'s' * (finished != 1)}."
         ) from interrupt
+
+
+def _parameters(context: typer.Context, preset: Preset | None) -> dict[str, Any]:
+    """The estimator's parameters: what was typed, else the preset's, else the default."""
+    parameters: dict[str, Any] = {
+        name: value.value if isinstance(value, StrEnum) else value
+        for name, value in context.params.items()
+        if name in _ESTIMATOR_OPTIONS
+    }
+    if parameters["batch_size"] != "auto":
+        parameters["batch_size"] = _whole_number("--batch-size", parameters["batch_size"])
+    if preset is not None:
+        parameters |= {name: value for name, value in PRESETS[preset].items() if not _was_typed(context, name)}
+    return parameters
 
 
 def _was_typed(context: typer.Context, name: str) -> bool:
