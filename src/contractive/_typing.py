@@ -2,14 +2,17 @@
 
 from typing import TypeAlias
 
-from jaxtyping import Array, Float, Int, UInt8, UInt32
+from jaxtyping import Array, Float, Int, Key, UInt8, UInt32
 
 Scalar: TypeAlias = Float[Array, ""]
 Visible: TypeAlias = Float[Array, " features"]
 Hidden: TypeAlias = Float[Array, " hidden"]
+LayerUnits: TypeAlias = Float[Array, " _"]  # of one layer among several, each with as many as it likes
 Rows: TypeAlias = Float[Array, "batch features"]
 RowWeights: TypeAlias = Float[Array, " batch"]
 JacobianMatrix: TypeAlias = Float[Array, "hidden features"]
+RandomKey: TypeAlias = Key[Array, ""]
+RandomKeys: TypeAlias = Key[Array, " batch"]
 StoredRows: TypeAlias = Float[Array, "rows features"] | UInt8[Array, "rows features"]
 
 __all__ = [
@@ -18,6 +21,9 @@ __all__ = [
     "Hidden",
     "Int",
     "JacobianMatrix",
+    "LayerUnits",
+    "RandomKey",
+    "RandomKeys",
     "RowWeights",
     "Rows",
     "Scalar",

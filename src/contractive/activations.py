@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from ._typing import Array, Float
 
-__all__ = ["ACTIVATIONS", "Activation"]
+__all__ = ["ACTIVATIONS", "Activation", "resolve_activation"]
 
 Elementwise = Callable[[Float[Array, "*shape"]], Float[Array, "*shape"]]
 
@@ -59,3 +59,27 @@ ACTIVATIONS = MappingProxyType(
     }
 )
 """Every nonlinearity by name."""
+
+
+def resolve_activation(choice: str | Elementwise) -> Activation:
+    """The named nonlinearity, or a user's elementwise function with the derivative that JAX finds for it.
+
+    Args:
+        choice: a key of `ACTIVATIONS`, or a function that maps each entry of an array by itself.
+
+    Raises:
+        KeyError: if the name is not known.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> print(resolve_activation(jnp.sin).derivative(jnp.zeros(2)))
+        [1. 1.]
+    """
+    if isinstance(choice, str):
+        return ACTIVATIONS[choice]
+    function: Elementwise = choice
+    return Activation(
+        getattr(function, "__name__", "callable"),
+        function,
+        lambda a: jax.jvp(function, (a,), (jnp.ones_like(a),))[1],
+    )

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from ._typing import Array, Float, Scalar, Visible
+from .activations import ACTIVATIONS, Activation
 
 __all__ = ["LOSSES", "Loss", "cross_entropy_on_logits", "squared_error"]
 
@@ -76,20 +77,20 @@ class Loss:
     Args:
         name: the name by which models, files and the command line call it.
         error: (x, z) -> L of one example, where z is the decoder before its output nonlinearity.
-        output: z -> r, elementwise.
+        output: the output nonlinearity z -> r with its derivative.
         unit_interval: whether x must lie in [0, 1].
     """
 
     name: str
     error: Callable[[Visible, Visible], Scalar]
-    output: Callable[[Visible], Visible]
+    output: Activation
     unit_interval: bool
 
 
 LOSSES = MappingProxyType(
     {
-        "squared_error": Loss("squared_error", squared_error, lambda z: z, unit_interval=False),
-        "cross_entropy": Loss("cross_entropy", cross_entropy_on_logits, jax.nn.sigmoid, unit_interval=True),
+        "squared_error": Loss("squared_error", squared_error, ACTIVATIONS["linear"], unit_interval=False),
+        "cross_entropy": Loss("cross_entropy", cross_entropy_on_logits, ACTIVATIONS["sigmoid"], unit_interval=True),
     }
 )
 """Every reconstruction error by name."""
