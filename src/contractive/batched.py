@@ -1,7 +1,8 @@
 """Functions of one example applied to many rows, in blocks that bound the memory and whose sizes are few."""
 
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -9,13 +10,14 @@ import numpy as np
 from jax.typing import DTypeLike
 
 from ._typing import Array, Float, Rows, Scalar, StoredRows, Visible
-from .models import AutoEncoder
+from .models import Model
 
-__all__ = ["as_floats", "map_rows"]
+__all__ = ["MAX_BLOCK_FLOATS", "as_floats", "floats_held", "map_rows"]
 
-_BLOCK_ENTRIES = 1 << 22  # floats that the input or the output of one block may hold: 16 MiB in float32
+MAX_BLOCK_FLOATS = 1 << 22
+"""Floats that a block of rows may hold: 16 MiB in float32."""
 
-Example = Callable[[AutoEncoder, Visible], Float[Array, "..."]]
+Example = Callable[[Model, Visible], Float[Array, "..."]]
 
 
 def as_floats(stored: StoredRows, scale: Scalar, dtype: DTypeLike) -> Rows:
@@ -25,7 +27,9 @@ def as_floats(stored: StoredRows, scale: Scalar, dtype: DTypeLike) -> Rows:
     return stored.astype(dtype)
 
 
-def map_rows(function: Example, model: AutoEncoder, rows: np.ndarray, *, uint8_scale: float = 1) -> np.ndarray:
+def map_rows(
+    function: Example, model: Model, rows: Any, *, uint8_scale: float = 1, floats: int | None = None
+) -> np.ndarray:
     """Apply a function of (model, one example) to every row.
 
     Compiles once for each function, model shape and power of two, whatever the number of rows.
@@ -33,8 +37,9 @@ def map_rows(function: Example, model: AutoEncoder, rows: np.ndarray, *, uint8_s
     Args:
         function: (model, x) -> array; the same object for the same function, because compiled code is kept by it.
         model: its first argument; its dtype is the dtype of the arithmetic.
-        rows: the data, of shape (n_rows, n_features), n_rows >= 1.
+        rows: the data, of shape (n_rows, n_features), n_rows >= 1; scipy's CSR is made dense block by block.
         uint8_scale: what a uint8 value is divided by.
+        floats: about how many floats the function holds for one row; None for what `floats_held` says.
 
     Returns:
         Array of shape (n_rows, ...), what the function returns for each row.
@@ -43,25 +48,53 @@ def map_rows(function: Example, model: AutoEncoder, rows: np.ndarray, *, uint8_s
         >>> import numpy as np
         >>> from contractive.models import initialize
         >>> model = initialize(4, 2, rng=np.random.RandomState(0))
-        >>> map_rows(AutoEncoder.encode, model, np.eye(4, dtype="float32")).shape
+        >>> map_rows(Model.encode, model, np.eye(4, dtype="float32")).shape
         (4, 2)
     """
-    dtype = model.weight.dtype
-    scale = jnp.asarray(uint8_scale, dtype)
-    output = jax.eval_shape(partial(function, model), jax.ShapeDtypeStruct(rows.shape[1:], dtype))
-    block = _power_of_two_up_to(max(1, _BLOCK_ENTRIES // max(output.size, rows.shape[1])))
+    model = jax.tree.map(jnp.asarray, model)
+    scale = jnp.asarray(np.asarray(uint8_scale, model.dtype))
+    floats = floats or floats_held(function, model, rows.shape[1])
+    block = _power_of_two_up_to(max(1, MAX_BLOCK_FLOATS // floats))
     outputs: list[np.ndarray] = []
-    for start in range(0, len(rows), block):
+    for start in range(0, rows.shape[0], block):
         part = rows[start : start + block]
+        part = part.toarray() if hasattr(part, "toarray") else part
         padding = _power_of_two_from(len(part)) - len(part)
         padded = np.pad(part, ((0, padding), (0, 0))) if padding else part
         outputs.append(np.asarray(_apply(function, model, jnp.asarray(padded), scale))[: len(part)])
     return outputs[0] if len(outputs) == 1 else np.concatenate(outputs)
 
 
+@lru_cache
+def _floats_of_shapes(function: Example, structure: Any, shapes: tuple[Any, ...], n_features: int) -> int:
+    model = jax.tree.unflatten(structure, shapes)
+    x = jax.ShapeDtypeStruct((n_features,), model.dtype)
+    traced = jax.make_jaxpr(function)(model, x).jaxpr
+    grown = {traced.invars[-1]}
+    for equation in traced.eqns:
+        if any(isinstance(variable, type(traced.invars[-1])) and variable in grown for variable in equation.invars):
+            grown.update(equation.outvars)
+    return sum(variable.aval.size for variable in grown)
+
+
+def floats_held(function: Example, model: Model, n_inputs: int | None = None) -> int:
+    """How many floats a function of (model, one example) makes on its way, the example included: an upper bound.
+
+    What depends on the weights alone is not counted, as it is not made once a row.
+
+    Args:
+        function: (model, x) -> array.
+        model: its first argument.
+        n_inputs: entries of x; None for the model's features.
+    """
+    leaves, structure = jax.tree.flatten(model)
+    shapes = tuple(jax.ShapeDtypeStruct(np.shape(leaf), leaf.dtype) for leaf in leaves)
+    return _floats_of_shapes(function, structure, shapes, n_inputs or model.n_features)
+
+
 @partial(jax.jit, static_argnames="function")
-def _apply(function: Example, model: AutoEncoder, stored: StoredRows, scale: Scalar) -> Float[Array, "batch ..."]:
-    return jax.vmap(partial(function, model))(as_floats(stored, scale, model.weight.dtype))
+def _apply(function: Example, model: Model, stored: StoredRows, scale: Scalar) -> Float[Array, "batch ..."]:
+    return jax.vmap(partial(function, model))(as_floats(stored, scale, model.dtype))
 
 
 def _power_of_two_up_to(n: int) -> int:
