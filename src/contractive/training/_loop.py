@@ -1,0 +1,226 @@
+"""The one training loop: epochs of chunks of minibatches, the records that they leave, and when it ends."""
+
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+import optax
+
+from ..models import Model
+from ..objectives import Objective
+from ._engines import chunk_runner
+from ._step import TrainingState, initial_state
+
+__all__ = ["EpochRecord", "Progress", "Trained", "epoch_keys", "epoch_order", "train"]
+
+_CHUNK_SECONDS = 0.25  # how long the device runs between two looks at the clock, the keyboard and the numbers
+_FIRST_CHUNK = 16  # minibatches of the first chunk, before their speed is known
+
+
+class EpochRecord(NamedTuple):
+    """What one finished epoch has to say.
+
+    Args:
+        epoch: its number, from 1.
+        reconstruction_error: mean over all rows, each before the update that it takes part in (nats, or
+            squared units of x, summed over features).
+        jacobian_norm: mean of ||J_f(x)||_F over all rows, likewise; see `objectives.Parts` for where it is estimated.
+        seconds: its wall time; the first epoch's includes compiling.
+        rows_per_second: rows trained on, divided by `seconds`.
+        validation_error: mean reconstruction error of the held-out rows after the epoch, or None without such rows.
+    """
+
+    epoch: int
+    reconstruction_error: float
+    jacobian_norm: float
+    seconds: float
+    rows_per_second: float
+    validation_error: float | None = None
+
+
+class Progress(NamedTuple):
+    """Where an unfinished epoch stands: its number, the rows done, and the two means over them."""
+
+    epoch: int
+    rows: int
+    reconstruction_error: float
+    jacobian_norm: float
+
+
+class Trained(NamedTuple):
+    """What `train` leaves, or has come to so far.
+
+    Args:
+        model: the trained auto-encoder.
+        optimizer_state: what optax kept, to go on with.
+        history: one record an epoch of this run.
+        engine: what trained: "jax" or "native".
+    """
+
+    model: Model
+    optimizer_state: optax.OptState
+    history: list[EpochRecord]
+    engine: str
+
+
+def epoch_order(n_rows: int, batch_size: int, *, shuffle: bool, seed: int, epoch: int) -> np.ndarray:
+    """Row numbers of each minibatch of one epoch, a function of (seed, epoch) alone.
+
+    Returns:
+        uint32 of shape (minibatches, batch_size), unsigned so that the gather looks for no negative number; the
+        places that a short last minibatch leaves hold row 0 and are not counted.
+    """
+    rows = np.random.default_rng([seed, epoch]).permutation(n_rows) if shuffle else np.arange(n_rows)
+    order = np.zeros(-(-n_rows // batch_size) * batch_size, np.uint32)
+    order[:n_rows] = rows
+    return order.reshape(-1, batch_size)
+
+
+def train(
+    model: Model,
+    objective: Objective,
+    rows: Any,
+    transformation: optax.GradientTransformation,
+    *,
+    batch_size: int,
+    max_epochs: int,
+    shuffle: bool = True,
+    seed: int = 0,
+    uint8_scale: float = 1,
+    engine: str = "auto",
+    sample_weight: np.ndarray | None = None,
+    optimizer_state: optax.OptState | None = None,
+    epochs_done: int = 0,
+    validate: Callable[[Model], float] | None = None,
+    on_epoch: Callable[[Trained], object] | None = None,
+    on_chunk: Callable[[Progress], object] | None = None,
+) -> Trained:
+    """Train an auto-encoder by minibatch gradient descent.
+
+    The step is compiled once per run: for all chunks, the short last minibatch included. Rows that come
+    as uint8 stay so on the device. What is random depends on (seed, epoch, minibatch) alone, so that runs of
+    3 and 2 epochs, the second with the model, `optimizer_state` and `epochs_done` of the first, leave the bits of one
+    run of 5.
+
+    Args:
+        model: where training starts; its dtype is the dtype of the arithmetic.
+        objective: what is minimised.
+        rows: the data, of shape (n_rows, n_features), dense or scipy's CSR.
+        transformation: an optax optimiser.
+        batch_size: rows a minibatch, from 1 to n_rows; a short last minibatch is trained on too.
+        max_epochs: how often to go through the rows, >= 0.
+        shuffle: whether each epoch has an order of its own; else the rows' own order.
+        seed: what order, corruption and random penalties depend on, with the epoch's number.
+        uint8_scale: what a uint8 value is divided by.
+        engine: "jax", "native" for the compiled kernel (see `native_kernel`), or "auto" for the kernel where it
+            can do the job. Their results agree to float32's rounding.
+        sample_weight: what each row counts, of shape (n_rows,), 1 on average; None for all the same.
+        optimizer_state: what an earlier run left, or None to start afresh.
+        epochs_done: epochs of the earlier run.
+        validate: the mean reconstruction error of held-out rows, for the records.
+        on_epoch: called after each epoch with what has come of the run so far, the epoch's record last; the buffers of
+            the model and of the optimiser's state live until it returns. Returning True ends the training.
+        on_chunk: called several times a second with the progress within the epoch; returning True ends the training
+            there and then, with a record of the epoch so far.
+
+    Returns:
+        The trained model, the optimiser's state, one record an epoch and the engine.
+
+    Raises:
+        ValueError: if `engine` is "native" and the kernel cannot do the job.
+        FloatingPointError: if a cost is not finite; the message names the epoch. What `on_epoch` got before stands.
+
+    Example:
+        >>> import numpy as np
+        >>> from contractive.models import initialize
+        >>> from contractive.training import resolve_optimizer
+        >>> rows = np.random.RandomState(0).rand(20, 4).astype("float32")
+        >>> model = initialize(4, 2, rng=np.random.RandomState(0))
+        >>> trained = train(model, Objective(), rows, resolve_optimizer("sgd", 0.1), batch_size=8, max_epochs=3)
+        >>> [record.epoch for record in trained.history]
+        [1, 2, 3]
+    """
+    n_rows = rows.shape[0]
+    state = initial_state(model, transformation, -(-n_rows // batch_size), optimizer_state)
+    run, engine = chunk_runner(
+        state.model,
+        objective,
+        transformation,
+        rows,
+        batch_size=batch_size,
+        uint8_scale=uint8_scale,
+        engine=engine,
+        sample_weight=sample_weight,
+    )
+    history: list[EpochRecord] = []
+    for epoch in range(epochs_done + 1, epochs_done + max_epochs + 1):
+        start = time.perf_counter()
+        order = epoch_order(n_rows, batch_size, shuffle=shuffle, seed=seed, epoch=epoch)
+        keys = epoch_keys(len(order), seed=seed, epoch=epoch)
+        state, means, stopped = _run_epoch(
+            partial(run, order=order, keys=keys), state, order.shape, epoch, n_rows, on_chunk
+        )
+        seconds = time.perf_counter() - start
+        error = None if validate is None else validate(state.model)
+        record = EpochRecord(*_numbers(means), seconds, means.rows / seconds, error)
+        history.append(record)
+        stopped |= (
+            on_epoch is not None and on_epoch(Trained(state.model, state.optimizer_state, history, engine)) is True
+        )
+        if stopped:
+            break
+    return Trained(state.model, state.optimizer_state, history, engine)
+
+
+def epoch_keys(n_minibatches: int, *, seed: int, epoch: int) -> np.ndarray:
+    """What corruption and random penalties draw from in each minibatch of one epoch, a function of (seed, epoch) alone.
+
+    Returns:
+        uint32 of shape (n_minibatches, 2), the words of a key each.
+    """
+    return np.random.default_rng([seed, epoch, 1]).integers(2**32, size=(n_minibatches, 2), dtype=np.uint32)
+
+
+def _numbers(progress: Progress) -> tuple[int, float, float]:
+    return progress.epoch, progress.reconstruction_error, progress.jacobian_norm
+
+
+def _run_epoch(
+    run: Callable[..., TrainingState],
+    state: TrainingState,
+    shape: tuple[int, ...],
+    epoch: int,
+    n_rows: int,
+    on_chunk: Callable[[Progress], object] | None,
+) -> tuple[TrainingState, Progress, bool]:
+    """Run one epoch chunk by chunk, each sized by the speed of the one before to last `_CHUNK_SECONDS`.
+
+    Returns:
+        The state, the means over the epoch, and whether `on_chunk` ended it.
+    """
+    n_minibatches, batch_size = shape
+    done, chunk = 0, _FIRST_CHUNK
+    while True:
+        start, stop = time.perf_counter(), min(done + chunk, n_minibatches)
+        state = run(state, bounds=(done, stop))
+        progress = _progress(np.array(state.costs), epoch, stop, n_rows, batch_size)
+        stopped = on_chunk is not None and on_chunk(progress) is True
+        if stopped or stop == n_minibatches:
+            return state, progress, stopped
+        speed = (stop - done) / (time.perf_counter() - start)
+        done, chunk = stop, max(1, min(16 * chunk, round(speed * _CHUNK_SECONDS)))
+
+
+def _progress(costs: np.ndarray, epoch: int, done: int, n_rows: int, batch_size: int) -> Progress:
+    """The means over the rows of the first `done` minibatches, in float64: every row counts the same."""
+    rows = min(done * batch_size, n_rows)
+    if not np.isfinite(costs[:done]).all():
+        raise FloatingPointError(
+            f"the cost is not finite in epoch {epoch}; got {costs[:done][~np.isfinite(costs[:done])][0]}. "
+            "Lower `learning_rate` or `contraction`, or scale the data."
+        )
+    sizes = np.diff(np.minimum(np.arange(done + 1) * batch_size, n_rows))
+    reconstruction_error, jacobian_norm = (sizes @ costs[:done].astype(np.float64) / rows).tolist()
+    return Progress(epoch, rows, reconstruction_error, jacobian_norm)

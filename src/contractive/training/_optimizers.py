@@ -1,0 +1,104 @@
+"""Optimisers by name, or optax's own objects."""
+
+from collections.abc import Callable
+from functools import lru_cache, partial
+from types import MappingProxyType
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.typing import ArrayLike
+
+__all__ = ["OPTIMIZERS", "plain_rate", "resolve_optimizer", "resumed_state"]
+
+LearningRate = float | Callable[[ArrayLike], ArrayLike]
+
+OPTIMIZERS = MappingProxyType(
+    {
+        "sgd": optax.sgd,
+        "momentum": partial(optax.sgd, momentum=0.9),
+        "adam": optax.adam,
+    }
+)
+"""Every optimiser by name; momentum is 0.9, Adam has the defaults of its paper."""
+
+
+class NamedOptimizer(optax.GradientTransformation):
+    """An optimiser by name, its step size a part of its state.
+
+    All of one name are equal whatever their step size, so that they share one compiled step.
+    """
+
+    name: str
+    learning_rate: float
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, NamedOptimizer) and self.update is other.update
+
+    def __hash__(self) -> int:
+        return hash(self.update)
+
+
+@lru_cache
+def _with_rate_in_state(name: str) -> optax.GradientTransformation:
+    return optax.inject_hyperparams(OPTIMIZERS[name])(learning_rate=1.0)
+
+
+def _named_optimizer(name: str, learning_rate: float) -> NamedOptimizer:
+    shared: Any = _with_rate_in_state(name)
+
+    def init(parameters: Any) -> Any:
+        dtype = next((leaf.dtype for leaf in jax.tree.leaves(parameters)), None)
+        return _with_rate(shared.init(parameters), learning_rate, dtype)
+
+    optimizer = NamedOptimizer(init, shared.update)  # type: ignore[arg-type]
+    optimizer.name, optimizer.learning_rate = name, learning_rate
+    return optimizer
+
+
+def _with_rate(state: Any, learning_rate: float, dtype: Any) -> Any:
+    rate = jnp.asarray(np.asarray(learning_rate, dtype))
+    return state._replace(hyperparams=state.hyperparams | {"learning_rate": rate})
+
+
+def resumed_state(transformation: optax.GradientTransformation, state: Any) -> Any:
+    """The state that an earlier run left, with the step size that is asked for now."""
+    if not isinstance(transformation, NamedOptimizer):
+        return state
+    return _with_rate(state, transformation.learning_rate, state.hyperparams["learning_rate"].dtype)
+
+
+@lru_cache
+def _scheduled_optimizer(name: str, schedule: Callable[[ArrayLike], ArrayLike]) -> optax.GradientTransformation:
+    return OPTIMIZERS[name](schedule)
+
+
+def resolve_optimizer(choice: object, learning_rate: LearningRate) -> optax.GradientTransformation:
+    """The named optimiser, or the transformation itself, which brings its own learning rate.
+
+    Args:
+        choice: a key of `OPTIMIZERS`, or an optax transformation.
+        learning_rate: the step size > 0, or an optax schedule: a function of the number of updates so far.
+
+    Returns:
+        An optax transformation. Equal ones, whose compiled steps are shared, for the same name and any step sizes, or
+        for the same name and the same schedule.
+
+    Raises:
+        TypeError: if it is neither.
+    """
+    if isinstance(choice, str):
+        make = _scheduled_optimizer if callable(learning_rate) else _named_optimizer
+        return make(choice, learning_rate)  # type: ignore[arg-type]
+    if not isinstance(choice, optax.GradientTransformation):
+        raise TypeError(f"`optimizer` must be a name or an optax transformation; got {choice!r}.")
+    return choice
+
+
+def plain_rate(transformation: optax.GradientTransformation) -> float | None:
+    """The step size where the transformation is plain SGD by name with a constant one, else None."""
+    if isinstance(transformation, NamedOptimizer) and transformation.name == "sgd":
+        return transformation.learning_rate
+    return None
