@@ -7,6 +7,8 @@ if TYPE_CHECKING:
     from .datasets import load_digits as load_digits
     from .datasets import load_mnist as load_mnist
     from .estimators import ContractiveAutoencoder as ContractiveAutoencoder
+    from .estimators import DenoisingAutoencoder as DenoisingAutoencoder
+    from .estimators import StackedAutoencoder as StackedAutoencoder
     from .estimators import load as load
     from .plots import tile_images as tile_images
 
@@ -14,13 +16,23 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "ContractiveAutoencoder": "estimators",
+    "DenoisingAutoencoder": "estimators",
+    "StackedAutoencoder": "estimators",
     "load": "estimators",
     "load_digits": "datasets",
     "load_mnist": "datasets",
     "tile_images": "plots",
 }
 
-__all__ = ["ContractiveAutoencoder", "load", "load_digits", "load_mnist", "tile_images"]
+__all__ = [
+    "ContractiveAutoencoder",
+    "DenoisingAutoencoder",
+    "StackedAutoencoder",
+    "load",
+    "load_digits",
+    "load_mnist",
+    "tile_images",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -2,26 +2,47 @@
 
 import math
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 
-__all__ = ["check_choice", "check_count", "check_flag", "check_interval", "check_rows", "check_seed"]
+__all__ = [
+    "check_choice",
+    "check_count",
+    "check_flag",
+    "check_interval",
+    "check_rows",
+    "check_seed",
+    "check_weights",
+    "shown",
+]
 
 _BLOCK_ENTRIES = 1 << 22  # entries looked at in one go, so that a check costs megabytes and not the size of the data
+_MAX_SHOWN = 120
 
 
-def check_interval(name: str, value: object, *, low: float, strict: bool = False) -> float:
-    """The value as a float when it is a finite number >= low (> low when strict).
+def shown(value: object) -> str:
+    """A value as an error message shows it: its `repr`, in one line of bounded length."""
+    text = repr(value)
+    if "\n" in text:
+        text = " ".join(text.split())
+    return text if len(text) <= _MAX_SHOWN else f"{text[: _MAX_SHOWN - 3]}..."
+
+
+def check_interval(name: str, value: object, *, low: float, high: float = math.inf, strict: bool = False) -> float:
+    """The value as a float when it is a finite number >= low and <= high (> low and < high when strict).
 
     Raises:
         TypeError: if it is no number.
         ValueError: if it is out of range.
     """
     rule = f"must be {'>' if strict else '>='} {low:g}"
+    if high < math.inf:
+        rule += f" and {'<' if strict else '<='} {high:g}"
     if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
-        raise TypeError(f"`{name}` {rule}; got {value!r}.")
-    if not math.isfinite(value) or value < low or (strict and value == low):
-        raise ValueError(f"`{name}` {rule}; got {value!r}.")
+        raise TypeError(f"`{name}` {rule}; got {shown(value)}.")
+    if not math.isfinite(value) or not low <= float(value) <= high or (strict and value in (low, high)):
+        raise ValueError(f"`{name}` {rule}; got {shown(value)}.")
     return float(value)
 
 
@@ -33,9 +54,9 @@ def check_count(name: str, value: object, *, low: int = 1) -> int:
         ValueError: if it is below `low`.
     """
     if isinstance(value, bool | np.bool_) or not isinstance(value, Integral):
-        raise TypeError(f"`{name}` must be a whole number >= {low}; got {value!r}.")
+        raise TypeError(f"`{name}` must be a whole number >= {low}; got {shown(value)}.")
     if value < low:
-        raise ValueError(f"`{name}` must be a whole number >= {low}; got {value!r}.")
+        raise ValueError(f"`{name}` must be a whole number >= {low}; got {shown(value)}.")
     return int(value)
 
 
@@ -47,7 +68,7 @@ def check_choice(name: str, value: object, known: object) -> str:
     """
     names = sorted(known)  # type: ignore[type-var, arg-type]
     if not isinstance(value, str) or value not in names:
-        raise ValueError(f"`{name}` must be one of {', '.join(map(repr, names))}; got {value!r}.")
+        raise ValueError(f"`{name}` must be one of {', '.join(map(repr, names))}; got {shown(value)}.")
     return value
 
 
@@ -58,7 +79,7 @@ def check_flag(name: str, value: object) -> bool:
         TypeError: if it is neither.
     """
     if not isinstance(value, bool | np.bool_):
-        raise TypeError(f"`{name}` must be True or False; got {value!r}.")
+        raise TypeError(f"`{name}` must be True or False; got {shown(value)}.")
     return bool(value)
 
 
@@ -73,64 +94,84 @@ def check_seed(name: str, value: object) -> None:
         return
     rule = "must be None, a RandomState or a whole number from 0 to 4294967295"
     if isinstance(value, bool | np.bool_) or not isinstance(value, Integral):
-        raise TypeError(f"`{name}` {rule}; got {value!r}.")
+        raise TypeError(f"`{name}` {rule}; got {shown(value)}.")
     if not 0 <= int(value) < 2**32:
-        raise ValueError(f"`{name}` {rule}; got {value!r}.")
+        raise ValueError(f"`{name}` {rule}; got {shown(value)}.")
 
 
 def check_rows(
     X: object,
     *,
     name: str = "X",
-    n_features: int | None = None,
     min_rows: int = 1,
     unit_interval: bool = False,
     uint8_scale: float = 1,
     largest: float = np.inf,
-) -> np.ndarray:
-    """The data as a 2-d array of finite numbers: uint8, float32 and float64 as they are.
+) -> Any:
+    """The data as a 2-d array of finite numbers: uint8, float32 and float64 as they are; sparse data as CSR.
 
     Args:
-        X: anything that NumPy turns into an array of shape (n_samples, n_features). Booleans become
-            float32, integers other than uint8 become float64, and so does what NumPy reads from lists.
+        X: anything that NumPy turns into an array of shape (n_samples, n_features), or scipy's sparse data. Booleans
+            and float16 become float32, integers other than uint8 become float64, and so does what NumPy reads from
+            lists. Floats of another byte order keep their size.
         name: what the messages call it.
-        n_features: the number of features that it must have, or None for any number >= 1.
         min_rows: the least number of rows.
         unit_interval: whether every value must lie in [0, 1].
         uint8_scale: what a uint8 value is divided by before it is compared with 1.
         largest: the largest absolute value that the arithmetic holds.
 
     Returns:
-        The array. uint8, float32 and float64 arrays are not copied.
+        The array, or the CSR array or matrix. uint8, float32 and float64 values are not copied.
 
     Raises:
-        TypeError: if it is sparse, or holds strings, objects, dates or complex numbers.
-        ValueError: if it is not 2-d, has too few rows, no or the wrong number of features, NaN, infinity,
-            values outside [0, 1] where they must not be, or beyond `largest`.
+        TypeError: if it holds strings, objects that are no numbers, or dates.
+        ValueError: if it is not 2-d, has too few rows, no features, complex numbers, NaN, infinity, values outside
+            [0, 1] where they must not be, or beyond `largest`.
     """
-    if hasattr(X, "toarray"):
-        raise TypeError(f"`{name}` must be a dense array; got {type(X).__name__}. Pass {name}.toarray().")
-    try:
-        array = np.asarray(X)
-    except ValueError as error:
-        raise ValueError(f"`{name}` must be a rectangular array of numbers; got {error}.") from error
-    _check_kind(array, name)
-    _check_shape(array, name, n_features, min_rows)
+    if hasattr(X, "tocsr"):
+        array: Any = _as_csr(X)
+    else:
+        try:
+            array = np.asarray(X)
+        except ValueError as error:
+            raise ValueError(f"`{name}` must be a rectangular array of numbers; got {error}.") from error
+    array = _check_kind(array, name)
+    _check_shape(array, name, min_rows)
     if array.dtype not in (np.uint8, np.float32, np.float64):
-        array = array.astype(np.float32 if array.dtype.kind == "b" or array.dtype == np.float16 else np.float64)
+        is_narrow = array.dtype.kind == "b" or (array.dtype.kind == "f" and array.dtype.itemsize <= 4)
+        array = array.astype(np.float32 if is_narrow else np.float64)
     _check_values(array, name, unit_interval, uint8_scale, largest)
     return array
 
 
-def _check_kind(array: np.ndarray, name: str) -> None:
-    if array.dtype.kind not in "buif":
-        kind = {"U": "strings", "S": "bytes", "O": "objects", "c": "complex numbers"}.get(
-            array.dtype.kind, str(array.dtype)
-        )
-        raise TypeError(f"`{name}` must hold numbers; got {kind} (dtype {array.dtype}). Encode them as numbers first.")
+def _as_csr(X: Any) -> Any:
+    """CSR with one entry a place, so that a value in it is a value of the data."""
+    rows = X.tocsr()
+    if not rows.has_canonical_format:
+        rows = rows.copy()
+        rows.sum_duplicates()
+    return rows
 
 
-def _check_shape(array: np.ndarray, name: str, n_features: int | None, min_rows: int) -> None:
+def _check_kind(array: Any, name: str) -> Any:
+    """The array, numbers that came as objects taken out of them."""
+    kind = array.dtype.kind
+    if kind == "c":
+        raise ValueError(f"Complex data not supported: `{name}` must hold real numbers; got dtype {array.dtype}.")
+    if kind == "O":
+        try:
+            return array.astype(np.float64)
+        except (TypeError, ValueError) as error:
+            raise TypeError(
+                f"`{name}` must hold numbers; got objects ({error}). Encode them as numbers first."
+            ) from error
+    if kind not in "buif":
+        words = {"U": "strings", "S": "bytes"}.get(kind, str(array.dtype))
+        raise TypeError(f"`{name}` must hold numbers; got {words} (dtype {array.dtype}). Encode them as numbers first.")
+    return array
+
+
+def _check_shape(array: Any, name: str, min_rows: int) -> None:
     if array.ndim != 2:
         remedy = {
             1: f"Reshape your data: {name}.reshape(1, -1) for one row, {name}.reshape(-1, 1) for one feature.",
@@ -147,44 +188,84 @@ def _check_shape(array: np.ndarray, name: str, n_features: int | None, min_rows:
             f"`{name}` must have at least {min_rows} row{plural}; got {rows} sample(s) (shape {array.shape})."
         )
     if features < 1:
-        raise ValueError(f"`{name}` must have at least 1 feature; got 0 feature(s) (shape {array.shape}).")
-    if n_features is not None and features != n_features:
-        raise ValueError(
-            f"`{name}` must have {n_features} features, as the data that the model was fitted on; got {features}."
-        )
+        # In scikit-learn's words, which its checks look for.
+        raise ValueError(f"`{name}` has 0 feature(s) (shape={array.shape}) while a minimum of 1 is required.")
 
 
-def _check_values(array: np.ndarray, name: str, unit_interval: bool, uint8_scale: float, largest: float) -> None:
+def _check_values(array: Any, name: str, unit_interval: bool, uint8_scale: float, largest: float) -> None:
     is_float = array.dtype.kind == "f"
     one = uint8_scale if array.dtype == np.uint8 else 1
     if not (is_float or unit_interval):
         return
-    block = max(1, _BLOCK_ENTRIES // array.shape[1])
-    for start in range(0, len(array), block):
-        part = array[start : start + block]
+    # Of sparse data the values that are stored: the others are zeros, which are well everywhere.
+    is_sparse = hasattr(array, "tocsr")
+    values = array.data if is_sparse else array
+    block = max(1, _BLOCK_ENTRIES // (1 if is_sparse else array.shape[1]))
+
+    def place(wrong: np.ndarray, start: int) -> tuple[float, str]:
+        index = np.argwhere(wrong)[0]
+        index[0] += start
+        row, column = (
+            (np.searchsorted(array.indptr, index[0], side="right") - 1, array.indices[index[0]]) if is_sparse else index
+        )
+        return float(values[tuple(index)]), f"at row {row}, column {column}"
+
+    for start in range(0, len(values), block):
+        part = values[start : start + block]
         if is_float and not np.isfinite(part).all():
-            row, column = np.argwhere(~np.isfinite(part))[0]
-            raise ValueError(
-                f"`{name}` must be finite; got {_spell(float(part[row, column]))} at row {start + row}, "
-                f"column {column}. Fill or drop such values first."
-            )
+            value, where = place(~np.isfinite(part), start)
+            raise ValueError(f"`{name}` must be finite; got {_spell(value)} {where}. Fill or drop such values first.")
         if array.dtype == np.float64 and max(-part.min(), part.max()) > largest:
-            row, column = np.argwhere(np.abs(part) > largest)[0]
+            value, where = place(np.abs(part) > largest, start)
             raise ValueError(
-                f"`{name}` must lie within {largest:.2g}, the range of the arithmetic; got {part[row, column]:g} "
-                f"at row {start + row}, column {column}. Scale the data."
+                f"`{name}` must lie within {largest:.2g}, the range of the arithmetic; got {value:g} {where}. "
+                "Scale the data."
             )
         if unit_interval and (part.min() < 0 or part.max() > one):
-            row, column = np.argwhere((part < 0) | (part > one))[0]
+            value, where = place((part < 0) | (part > one), start)
             remedy = (
                 f"Pass uint8_scale=256 to read bytes as pixels k/256 (now {uint8_scale:g})"
                 if array.dtype == np.uint8
                 else "Scale the data"
             )
             raise ValueError(
-                f"`{name}` must lie in [0, 1] for the cross-entropy; got {part[row, column]:g} at row {start + row}, "
-                f"column {column}. {remedy} or use loss='squared_error'."
+                f"`{name}` must lie in [0, 1] for the cross-entropy; got {value:g} {where}. {remedy} or use "
+                "loss='squared_error'."
             )
+
+
+def check_weights(name: str, value: object, n_rows: int) -> np.ndarray | None:
+    """What each row counts, as floats; None stays None.
+
+    Args:
+        name: what the messages call it.
+        value: anything that NumPy turns into an array of shape (n_rows,), or None.
+        n_rows: the number of rows.
+
+    Returns:
+        float64 of shape (n_rows,), as given.
+
+    Raises:
+        TypeError: if it does not hold numbers.
+        ValueError: if it is of another shape, or holds negative values, NaN or infinity, or nothing but zeros.
+    """
+    if value is None:
+        return None
+    try:
+        weights = np.asarray(value)
+    except ValueError as error:
+        raise ValueError(f"`{name}` must be 1-d, one number a row; got {shown(value)}.") from error
+    if weights.shape != (n_rows,):
+        raise ValueError(f"`{name}` must be 1-d, one number a row, of shape ({n_rows},); got shape {weights.shape}.")
+    if weights.dtype.kind not in "buif":
+        raise TypeError(f"`{name}` must hold numbers; got dtype {weights.dtype}.")
+    weights = weights.astype(np.float64)
+    if not np.isfinite(weights).all() or weights.min() < 0:
+        row = int(np.argmax(~np.isfinite(weights) | (weights < 0)))
+        raise ValueError(f"`{name}` must be finite and >= 0; got {weights[row]:g} at row {row}.")
+    if not weights.any():
+        raise ValueError(f"`{name}` must have a value > 0; got {n_rows} zeros.")
+    return weights
 
 
 def _spell(value: float) -> str:

@@ -25,6 +25,6 @@ def load_digits() -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.n
     from sklearn.datasets import load_digits as load
 
     data, target = load(return_X_y=True)
-    x = (data / _LARGEST_PIXEL).astype(np.float32)
-    y = target.astype(np.int64)
+    x = (np.asarray(data) / _LARGEST_PIXEL).astype(np.float32)
+    y = np.asarray(target, np.int64)
     return (x[:1297], y[:1297]), (x[1297:1547], y[1297:1547]), (x[1547:], y[1547:])

@@ -1,0 +1,291 @@
+"""What every fitted auto-encoder does: transform, reconstruct, score, differentiate; arrays in, arrays out."""
+
+from __future__ import annotations
+
+import abc
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from .._typing import Scalar, Visible
+from .._validation import check_rows
+from ..batched import Example, map_rows
+from ..jacobian import floats_for_frobenius_sq, jacobian, jacobian_frobenius_sq
+from ..models import AutoEncoder, Model, Stack
+from ..serialization import write_model
+from ..training import EpochRecord
+from ._describe import model_arrays, model_outline, plain_parameters
+from ._parameters import DEFAULT_BATCH
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+__all__ = ["BaseAutoencoder", "arithmetic", "precision"]
+
+
+class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+    """The fitted half of an estimator; how it is fitted is each class's own.
+
+    Attributes:
+        model_: the trained auto-encoder, a pytree of NumPy arrays; see `contractive.models`.
+        history_: one `EpochRecord` an epoch.
+        engine_: what trained: "jax" or "native".
+        n_features_in_: features of the data.
+        feature_names_in_: their names, where the data had any.
+    """
+
+    model_: Model
+    history_: list[EpochRecord]
+    engine_: str
+    n_features_in_: int
+    _seed: int
+
+    def transform(self, X: ArrayLike) -> np.ndarray:
+        """The codes h = f(x).
+
+        Args:
+            X: data of shape (n_samples, n_features), in the units of the training data; dense or sparse.
+
+        Returns:
+            Array of shape (n_samples, n_components), of the model's float dtype.
+
+        Raises:
+            NotFittedError: if `fit` was not called.
+            TypeError: if X does not hold numbers.
+            ValueError: if X is not finite or has other features than the training data.
+        """
+        return self._map_rows(_encode, X)
+
+    def inverse_transform(self, H: ArrayLike) -> np.ndarray:
+        """The reconstructions r = g(h) of codes.
+
+        Args:
+            H: codes of shape (n_samples, n_components); floats, taken by value.
+
+        Returns:
+            Array of shape (n_samples, n_features), in the units of the training data (uint8 data: k / uint8_scale).
+
+        Raises:
+            NotFittedError: if `fit` was not called.
+            TypeError: if H does not hold numbers.
+            ValueError: if H is not finite or is not of n_components columns.
+        """
+        check_is_fitted(self, "model_")
+        codes = check_rows(H, name="H")
+        if codes.shape[1] != self.model_.n_hidden:
+            raise ValueError(f"`H` must have {self.model_.n_hidden} columns, one a component; got {codes.shape[1]}.")
+        with precision(self.model_.dtype):
+            return map_rows(_decode, self.model_, codes.astype(self.model_.dtype, copy=False))
+
+    def reconstruct(self, X: ArrayLike) -> np.ndarray:
+        """The reconstructions r = g(f(x)); arguments, units and errors as for `transform`.
+
+        Returns:
+            Array of shape (n_samples, n_features).
+        """
+        return self._map_rows(_reconstruct, X)
+
+    def score_samples(self, X: ArrayLike) -> np.ndarray:
+        """How normal each row is: minus its reconstruction error -L(x, r), so higher is more normal.
+
+        Args:
+            X: as for `transform`, in [0, 1] for the cross-entropy.
+
+        Returns:
+            Array of shape (n_samples,): minus a sum over features, in nats (cross-entropy) or squared units of X.
+
+        Raises:
+            NotFittedError: if `fit` was not called.
+            TypeError: if X does not hold numbers.
+            ValueError: as for `transform`, or if X is outside [0, 1] for the cross-entropy.
+        """
+        check_is_fitted(self, "model_")
+        return -self._map_rows(reconstruction_error, X, unit_interval=self.model_.reconstruction_loss.unit_interval)
+
+    def score(self, X: ArrayLike, y: object = None) -> float:
+        """The mean over the rows of `score_samples(X)`; y is ignored."""
+        return float(np.mean(self.score_samples(X), dtype=np.float64))
+
+    def jacobian(self, X: ArrayLike) -> np.ndarray:
+        """The Jacobians dh/dx of the code, exactly; arguments and errors as for `transform`.
+
+        Returns:
+            Array of shape (n_samples, n_components, n_features): n_samples times the memory of such a matrix.
+        """
+        return self._map_rows(jacobian, X)
+
+    def contraction_norm(self, X: ArrayLike) -> np.ndarray:
+        """The norms ||J_f(x)||_F, exact and not squared, in blocks of rows; arguments and errors as for `transform`.
+
+        Returns:
+            Array of shape (n_samples,), in units of the code over units of X.
+        """
+        check_is_fitted(self, "model_")
+        return self._map_rows(_contraction_norm, X, floats=floats_for_frobenius_sq(self.model_, DEFAULT_BATCH) or None)
+
+    def save(self, path: str | Path) -> None:
+        """Write the fitted estimator into one file: safetensors weights and JSON metadata.
+
+        Of an encoder of the user's own the arrays are written, not the code: `load` wants it again.
+
+        Args:
+            path: the file to make or replace.
+
+        Raises:
+            NotFittedError: if `fit` was not called.
+            TypeError: if a parameter is an object that JSON cannot hold, such as an optax transformation.
+            OSError: if the file cannot be written; what was there stays.
+        """
+        check_is_fitted(self, "model_")
+        write_model(path, model_arrays(self.model_), {**self._description(), "model": model_outline(self.model_)})
+
+    def _description(self) -> dict[str, Any]:
+        """All that a model file says of an estimator, but the model."""
+        return {
+            "class": type(self).__name__,
+            "parameters": plain_parameters(self, callables=True),
+            "engine": self.engine_,
+            "history": self.history_,
+            "seed": self._seed,
+            "n_features": self.n_features_in_,
+            "feature_names": [*map(str, vars(self).get("feature_names_in_", ()))],
+            "best_epoch": vars(self).get("best_epoch_"),
+            "layers": [layer._description() for layer in vars(self).get("layers_", ())],
+        }
+
+    @property
+    def components_(self) -> np.ndarray:
+        """W of the first layer, the filters, of shape (units, n_features)."""
+        return np.asarray(self._first_layer("components_").weight)
+
+    @property
+    def intercept_(self) -> np.ndarray:
+        """The hidden bias b of the first layer, of shape (units,)."""
+        return np.asarray(self._first_layer("intercept_").hidden_bias)
+
+    @property
+    def visible_intercept_(self) -> np.ndarray:
+        """The visible bias b' of the first layer, of shape (n_features,)."""
+        return np.asarray(self._first_layer("visible_intercept_").visible_bias)
+
+    @property
+    def decoder_components_(self) -> np.ndarray | None:
+        """The decoder's own weight V of the first layer, of shape (n_features, units); None when tied."""
+        weight = self._first_layer("decoder_components_").decoder_weight
+        return None if weight is None else np.asarray(weight)
+
+    @property
+    def loss_curve_(self) -> list[float]:
+        """Mean reconstruction error of each epoch, over the training rows."""
+        return [record.reconstruction_error for record in self.history_]
+
+    @property
+    def validation_loss_curve_(self) -> list[float]:
+        """Mean reconstruction error of the held-out rows after each epoch; empty without early stopping."""
+        return [record.validation_error for record in self.history_ if record.validation_error is not None]
+
+    @property
+    def jacobian_norm_curve_(self) -> list[float]:
+        """Mean ||J_f(x)||_F of each epoch, over the training rows; `objectives.Parts` says where it is estimated."""
+        return [record.jacobian_norm for record in self.history_]
+
+    @property
+    def n_epochs_(self) -> int:
+        """Epochs trained."""
+        return len(self.history_)
+
+    @property
+    def _n_features_out(self) -> int:
+        return self.model_.n_hidden
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+    def _first_layer(self, name: str) -> AutoEncoder:
+        """The dense layer next to the input.
+
+        Raises:
+            AttributeError: if the estimator is not fitted, or its encoder does not begin with a dense layer.
+        """
+        layer = vars(self).get("model_")
+        while isinstance(layer, Stack):
+            layer = layer.layers[0]
+        if not isinstance(layer, AutoEncoder):
+            why = "is not fitted yet" if layer is None else "has an encoder of the user's own; see `model_`"
+            raise AttributeError(f"{type(self).__name__} has no {name!r}: it {why}.")
+        return layer
+
+    def _checked(self, X: Any, *, reset: bool, dtype: np.dtype | None = None, **rules: Any) -> Any:
+        """The rows of X, once values, features and their names are as they must be."""
+        dtype = arithmetic(np.dtype(np.float64)) if dtype is None else dtype
+        rows = check_rows(X, uint8_scale=self._uint8_scale, largest=float(jnp.finfo(dtype).max), **rules)
+        validate_data(self, X, reset=reset, skip_check_array=True)
+        return rows
+
+    def _forget(self) -> None:
+        """Drop what an earlier fit learned."""
+        for attribute in ("model_", "layers_", "best_epoch_"):
+            vars(self).pop(attribute, None)
+
+    @abc.abstractmethod
+    def _check_parameters(self) -> None:
+        """Refuse wrong values among the parameters.
+
+        Raises:
+            TypeError: if one is of the wrong type.
+            ValueError: if one is out of its range.
+        """
+
+    @property
+    @abc.abstractmethod
+    def _uint8_scale(self) -> float:
+        """What a uint8 value is divided by."""
+
+    def _map_rows(self, function: Example, X: ArrayLike, *, floats: int | None = None, **rules: Any) -> np.ndarray:
+        """Apply a function of (model, one example) to every row of checked data."""
+        check_is_fitted(self, "model_")
+        rows = self._checked(X, reset=False, dtype=self.model_.dtype, **rules)
+        with precision(self.model_.dtype):
+            return map_rows(function, self.model_, rows, uint8_scale=self._uint8_scale, floats=floats)
+
+
+def precision(dtype: np.dtype) -> AbstractContextManager[object]:
+    """JAX with 64 bits within the context, in this thread, where the dtype needs them; else JAX as it is."""
+    if np.dtype(dtype).itemsize < 8 or jax.config.jax_enable_x64:  # type: ignore[attr-defined]
+        return nullcontext()
+    return jax.enable_x64(True)
+
+
+def arithmetic(dtype: np.dtype) -> np.dtype:
+    """The float dtype of a model for data of a dtype: float64 for float64, else float32."""
+    return np.dtype(np.float64 if dtype == np.float64 else np.float32)
+
+
+def reconstruction_error(model: Model, x: Visible) -> Scalar:
+    """L(x, g(f(x))) of one example."""
+    return model.reconstruction_loss.error(x, model.forward(x).output)
+
+
+def _encode(model: Model, x: Visible) -> jax.Array:
+    return model.encode(x)
+
+
+def _decode(model: Model, h: jax.Array) -> Visible:
+    return model.decode(h)
+
+
+def _reconstruct(model: Model, x: Visible) -> Visible:
+    return model.reconstruct(x)
+
+
+def _contraction_norm(model: Model, x: Visible) -> Scalar:
+    return jnp.sqrt(jacobian_frobenius_sq(model, x))

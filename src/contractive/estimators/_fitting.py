@@ -1,0 +1,202 @@
+"""Fitting: the training loop seen from an estimator, with callbacks, held-out rows and the best weights kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .._typing import Scalar
+from .._validation import check_weights
+from ..batched import as_floats, map_rows
+from ..corruption import Corruption
+from ..models import Model
+from ..objectives import Objective
+from ..training import EpochRecord, Progress, Trained, resolve_optimizer, train
+from ._base import precision, reconstruction_error
+from ._parameters import batch_size
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+__all__ = ["Callback", "checked_weights", "draw_seed", "train_estimator"]
+
+Callback = Callable[[Any, Progress | EpochRecord], object]
+
+
+def draw_seed(rng: np.random.RandomState) -> int:
+    """The seed of the order of rows, of corruption and of random penalties."""
+    return int(rng.randint(2**31 - 1))
+
+
+def checked_weights(sample_weight: ArrayLike | None, n_rows: int) -> np.ndarray | None:
+    """Checked sample weights; None where all are the same and so say nothing."""
+    weights = check_weights("sample_weight", sample_weight, n_rows)
+    return None if weights is None or weights.min() == weights.max() else weights
+
+
+def train_estimator(
+    estimator: Any,
+    model: Model,
+    objective: Objective,
+    rows: Any,
+    weights: np.ndarray | None,
+    *,
+    seed: int,
+    max_epochs: int,
+    uint8_scale: float,
+    engine: str,
+    partial_fit: bool = False,
+) -> None:
+    """Train, and leave in the estimator what has been learned after each epoch.
+
+    The history that the estimator has goes on, and so does its optimiser's state where it is of the same optimiser.
+
+    Args:
+        estimator: its training parameters are used, its fitted attributes are set.
+        model: where training starts.
+        objective: what is minimised.
+        rows: checked data.
+        weights: what each row counts, or None.
+        seed: what the order of rows and everything random depends on, with the epoch's number.
+        max_epochs: how often to go through the rows.
+        uint8_scale: what a uint8 value is divided by.
+        engine: what trains.
+        partial_fit: whether the rows are one of many portions: no rows are held out, and a batch may be larger.
+
+    Raises:
+        FloatingPointError: if the cost is not finite; what the finished epochs learned stays.
+        ValueError: if the parameters do not fit the number of rows.
+    """
+    held_out = None
+    if estimator.early_stopping and not partial_fit:
+        kept, held_out = _split(rows.shape[0], estimator.validation_fraction, seed)
+        held_out = (rows[held_out], None if weights is None else weights[held_out])
+        rows, weights = rows[kept], None if weights is None else weights[kept]
+    weights = _with_mean_one(weights)
+    transformation = resolve_optimizer(estimator.optimizer, _rate(estimator.learning_rate))
+    optimizer_state = vars(estimator).get("_optimizer_state")
+    watch = _Watch(estimator)  # before the precision is set, as callbacks run in the user's own
+    watch = _Watch(estimator)  # before the precision is set, as callbacks run in the user's own
+    with precision(model.dtype):
+        validate = None if held_out is None else _validation(objective, *held_out, uint8_scale, seed, model.dtype)
+        estimator._optimizer_state = None
+        trained = train(
+            model,
+            objective,
+            rows,
+            transformation,
+            batch_size=batch_size(estimator.batch_size, rows.shape[0], at_most_rows=not partial_fit),
+            max_epochs=max_epochs,
+            shuffle=bool(estimator.shuffle),
+            seed=seed,
+            uint8_scale=uint8_scale,
+            engine=engine,
+            sample_weight=weights,
+            optimizer_state=optimizer_state,
+            epochs_done=len(estimator.history_),
+            validate=validate,
+            on_epoch=watch.finish_epoch,
+            on_chunk=watch.report if estimator.callbacks else None,
+        )
+        estimator._optimizer_state = jax.tree.map(np.array, trained.optimizer_state)
+    watch.keep_best()
+
+
+def _rate(learning_rate: Any) -> Any:
+    return learning_rate if callable(learning_rate) else float(learning_rate)
+
+
+def _split(n_rows: int, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers of the rows to train on and of those held out, both in the data's order; at least one of each."""
+    n_held_out = min(max(1, round(fraction * n_rows)), n_rows - 1)
+    shuffled = np.random.default_rng([seed, 0]).permutation(n_rows)  # epochs count from 1
+    return np.sort(shuffled[n_held_out:]), np.sort(shuffled[:n_held_out])
+
+
+def _with_mean_one(weights: np.ndarray | None) -> np.ndarray | None:
+    if weights is None:
+        return None
+    if not weights.any():
+        raise ValueError("`sample_weight` must have a value > 0 among the rows trained on; got zeros only.")
+    return weights / weights.mean()
+
+
+def _validation(
+    objective: Objective, rows: Any, weights: np.ndarray | None, uint8_scale: float, seed: int, dtype: np.dtype
+) -> Callable[[Model], float]:
+    """The mean reconstruction error of held-out rows, corrupted once and for all where training corrupts."""
+    weights = None if weights is None or not weights.any() else weights
+    if objective.corruption is None:
+        return lambda model: _mean(map_rows(reconstruction_error, model, rows, uint8_scale=uint8_scale), weights)
+    rows = rows.toarray() if hasattr(rows, "toarray") else rows
+    pairs = np.asarray(_with_corrupted(objective.corruption, jnp.asarray(rows), jnp.asarray(uint8_scale, dtype), seed))
+    return lambda model: _mean(map_rows(_denoising_error, model, pairs), weights)
+
+
+def _mean(errors: np.ndarray, weights: np.ndarray | None) -> float:
+    return float(np.average(errors.astype(np.float64), weights=weights))
+
+
+@jax.jit
+def _with_corrupted(corruption: Corruption, rows: jax.Array, scale: jax.Array, seed: int) -> jax.Array:
+    """Each row followed by its corrupted self."""
+    x = as_floats(rows, scale, scale.dtype)
+    keys = jax.random.split(jax.random.key(seed), len(x))
+    return jnp.concatenate([x, jax.vmap(lambda row, key: corruption(row, key=key))(x, keys)], axis=1)
+
+
+def _denoising_error(model: Model, pair: jax.Array) -> Scalar:
+    x, seen = jnp.split(pair, 2)
+    return model.reconstruction_loss.error(x, model.forward(seen).output)
+
+
+class _Watch:
+    """Takes over what each epoch learned, calls the callbacks, and says when to stop."""
+
+    def __init__(self, estimator: Any):
+        self._estimator = estimator
+        self._user_precision = bool(jax.config.jax_enable_x64)  # type: ignore[attr-defined]
+        self._best: tuple[float, int, Model | None] = (np.inf, 0, None)
+        self._mark = np.inf  # the error that an epoch must fall below by `tol` to count as better
+        self._waited = 0
+
+    def finish_epoch(self, trained: Trained) -> bool:
+        """Take over weights and record; whether a callback or the held-out rows ask to stop."""
+        estimator, record = self._estimator, trained.history[-1]
+        # Copies: the loop gives the model's buffers back to the device.
+        estimator.model_ = jax.tree.map(np.array, trained.model)
+        estimator.engine_ = trained.engine
+        estimator.history_.append(record)
+        if estimator.verbose:
+            print(record)
+        stop = self._has_stopped_improving(record)
+        return self.report(record) or stop
+
+    def report(self, event: Progress | EpochRecord) -> bool:
+        """Call every callback, in the precision that the user set; whether one of them returned True."""
+        with jax.enable_x64(self._user_precision):
+            answers = [callback(self._estimator, event) is True for callback in self._estimator.callbacks or ()]
+        return any(answers)
+
+    def keep_best(self) -> None:
+        """Give the estimator the weights of the epoch with the least validation error."""
+        error, epoch, model = self._best
+        if model is not None:
+            self._estimator.model_ = model
+            self._estimator.best_epoch_ = epoch
+
+    def _has_stopped_improving(self, record: EpochRecord) -> bool:
+        error = record.validation_error
+        if error is None:
+            return False
+        if error < self._best[0]:
+            self._best = error, record.epoch, self._estimator.model_
+        if error < self._mark - self._estimator.tol:
+            self._mark, self._waited = error, 0
+        else:
+            self._waited += 1
+        return self._waited >= self._estimator.n_iter_no_change

@@ -1,0 +1,125 @@
+"""Reading model files: the estimator that wrote one, ready to transform, without running code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..models import wrap_callables
+from ..serialization import read_model
+from ..training import EpochRecord
+from ._base import BaseAutoencoder, precision
+from ._contractive import ContractiveAutoencoder
+from ._denoising import DenoisingAutoencoder
+from ._describe import OWN, dense_model, own_model, restored_parameters
+from ._stacked import StackedAutoencoder
+
+__all__ = ["ESTIMATORS", "load", "make_estimator"]
+
+ESTIMATORS = {kind.__name__: kind for kind in (ContractiveAutoencoder, DenoisingAutoencoder, StackedAutoencoder)}
+"""Every estimator by the name of its class."""
+
+
+def make_estimator(name: str, parameters: Mapping[str, Any]) -> Any:
+    """An unfitted estimator of its class's name and its parameters as JSON holds them.
+
+    Raises:
+        TypeError: if it has no such parameter.
+        ValueError: if there is no such class.
+    """
+    if name not in ESTIMATORS:
+        raise ValueError(f"the model must be one of {', '.join(sorted(ESTIMATORS))}; got {name!r}.")
+    return ESTIMATORS[name](**restored_parameters(parameters, make_estimator))
+
+
+def load(
+    path: str | Path,
+    *,
+    encoder: Callable[[Any], Any] | None = None,
+    decoder: Callable[[Any], Any] | None = None,
+) -> Any:
+    """Read an estimator that `save` wrote, ready to transform.
+
+    Args:
+        path: the model file.
+        encoder: the encoder of your own that was trained, with any values in its arrays; for such models only.
+        decoder: likewise.
+
+    Returns:
+        The fitted estimator, of the class that was saved.
+
+    Raises:
+        OSError: if the file cannot be read.
+        ValueError: if it is truncated, altered, foreign, or of a class that this version does not know; if it needs
+            an encoder or decoder that is not given, or the one given holds arrays of other shapes.
+
+    Example:
+        >>> import numpy as np, tempfile
+        >>> cae = ContractiveAutoencoder(n_components=2, max_epochs=1).fit(np.eye(4))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     cae.save(f"{folder}/model.safetensors")
+        ...     same = load(f"{folder}/model.safetensors")
+        >>> bool((same.transform(np.eye(4)) == cae.transform(np.eye(4))).all())
+        True
+    """
+    arrays, description = read_model(path)
+    if description.get("class") not in ESTIMATORS:
+        raise ValueError(f"{str(path)!r} must hold one of {', '.join(ESTIMATORS)}; got {description.get('class')!r}.")
+    try:
+        return _fitted(description, arrays, {"encoder": encoder, "decoder": decoder})
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ValueError(
+            f"{str(path)!r} does not describe a model of this version ({str(error).rstrip('.')})."
+        ) from error
+
+
+def _fitted(description: dict[str, Any], arrays: dict[str, np.ndarray], own: dict[str, Any]) -> BaseAutoencoder:
+    """The estimator that a model file describes."""
+    parameters = dict(description["parameters"])
+    for name, function in own.items():
+        if (parameters.get(name) == OWN) != (function is not None):
+            need = "be given, as the model has one of the user's own" if function is None else "be None for this model"
+            raise ValueError(f"`{name}` must {need}")
+        if function is not None:
+            parameters[name] = function
+    estimator = make_estimator(description["class"], parameters)
+    outline = description["model"]
+    if "own" in outline:
+        dtype = next(iter(arrays.values())).dtype
+        with precision(dtype):
+            fresh = wrap_callables(
+                estimator.encoder,
+                estimator.decoder,
+                n_features=description["n_features"],
+                rng=np.random.RandomState(0),
+                loss=estimator.loss,
+                dtype=dtype,
+            )
+        model = own_model(fresh, arrays)
+    else:
+        model = dense_model(outline, arrays)
+    if model.n_features != description["n_features"]:
+        raise ValueError(f"the model must have {description['n_features']} features; got {model.n_features}")
+    _restore(estimator, description, model)
+    return estimator
+
+
+def _restore(estimator: Any, description: dict[str, Any], model: Any) -> None:
+    """Give an estimator its fitted attributes, and those of its layers."""
+    estimator.model_ = model
+    estimator.engine_ = description["engine"]
+    estimator.history_ = [EpochRecord(*record) for record in description["history"]]
+    estimator.n_features_in_ = description["n_features"]
+    estimator._seed, estimator._optimizer_state = description["seed"], None
+    if description["feature_names"]:
+        estimator.feature_names_in_ = np.array(description["feature_names"], dtype=object)
+    if description["best_epoch"] is not None:
+        estimator.best_epoch_ = description["best_epoch"]
+    if description["layers"]:
+        layers = [make_estimator(layer["class"], layer["parameters"]) for layer in description["layers"]]
+        for layer, own, part in zip(layers, description["layers"], model.layers, strict=True):
+            _restore(layer, own, part)
+        estimator.layers_ = layers
