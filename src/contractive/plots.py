@@ -85,13 +85,18 @@ def write_picture(path: str | Path, picture: np.ndarray) -> None:
 
 
 def learning_curves(
-    reconstruction_error: Sequence[float], jacobian_norm: Sequence[float], *, axes: "Sequence[Axes]"
+    reconstruction_error: Sequence[float],
+    jacobian_norm: Sequence[float],
+    validation_error: Sequence[float] = (),
+    *,
+    axes: "Sequence[Axes]",
 ) -> "Sequence[Axes]":
     """Draw the two numbers of the tutorial against the epoch, side by side.
 
     Args:
         reconstruction_error: one mean an epoch, nats or squared units of x.
         jacobian_norm: one mean of ||J_f(x)||_F an epoch.
+        validation_error: one mean an epoch over held-out rows, in the units of the first; nothing is drawn when empty.
         axes: two matplotlib axes to draw on.
 
     Returns:
@@ -111,4 +116,8 @@ def learning_curves(
         ax.set_ylabel(label)
         ax.locator_params(axis="x", integer=True)
         ax.grid(alpha=0.3)
+    if len(validation_error):
+        axes[0].plot(range(1, len(validation_error) + 1), validation_error, marker="o", markersize=3, label="held out")
+        axes[0].lines[0].set_label("training")
+        axes[0].legend(frameon=False)
     return axes

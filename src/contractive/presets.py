@@ -1,8 +1,8 @@
-"""Named settings, for the estimator and the command line; imports nothing heavy."""
+"""Named settings and the names of models, for the estimators and the command line; imports nothing heavy."""
 
 from types import MappingProxyType
 
-__all__ = ["PRESETS"]
+__all__ = ["MODELS", "PRESETS"]
 
 PRESETS = MappingProxyType(
     {
@@ -23,3 +23,15 @@ PRESETS = MappingProxyType(
     }
 )
 """Named settings of `ContractiveAutoencoder`; "tutorial" is the job of the classic Theano tutorial."""
+
+MODELS = MappingProxyType(
+    {
+        "cae": ("ContractiveAutoencoder", MappingProxyType({})),
+        "cae+h": ("ContractiveAutoencoder", MappingProxyType({"hessian_weight": 0.1})),
+        "dae": ("DenoisingAutoencoder", MappingProxyType({})),
+        "rcae": ("ContractiveAutoencoder", MappingProxyType({"penalty": "reconstruction"})),
+        "ae": ("ContractiveAutoencoder", MappingProxyType({"contraction": 0.0})),
+        "stacked": ("StackedAutoencoder", MappingProxyType({})),
+    }
+)
+"""The members of the family by the name that the command line knows: an estimator and what it is told."""

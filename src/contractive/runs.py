@@ -3,7 +3,7 @@
 import json
 import secrets
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -75,7 +75,7 @@ class RunFolder:
         text = json.dumps(config, indent=2) + "\n"
         write_atomically(self._folder / _CONFIG, lambda stream: stream.write(text.encode()))
 
-    def finish_epoch(self, record: dict[str, Any], save: Any) -> None:
+    def finish_epoch(self, record: dict[str, Any], save: Callable[[Path], object]) -> None:
         """Write the model and its line of the history; the first time, make the folder appear.
 
         Args:
@@ -99,13 +99,17 @@ class RunFolder:
             error.filename, error.filename2 = str(self.path), None
             raise
 
+    def write_model(self, save: Callable[[Path], object]) -> None:
+        """Write the model file again; `save` as for `finish_epoch`."""
+        save(self._folder / _MODEL)
+
     def write_pictures(
         self,
         filters: np.ndarray,
         image_shape: tuple[int, int],
-        curves: tuple[Sequence[float], Sequence[float]],
+        curves: Sequence[Sequence[float]],
     ) -> None:
-        """Draw `filters.png`, the first hundred filters, and `curves.png`, the two learning curves."""
+        """Draw `filters.png`, the first hundred filters, and `curves.png`, the learning curves."""
         # Filters that are no pictures are lines, one below the other.
         grid_shape = (10, 10) if image_shape[0] > 1 else (min(100, len(filters)), 1)
         picture = tile_images(filters, image_shape=image_shape, grid_shape=grid_shape)

@@ -1,0 +1,113 @@
+"""The names that options take, and the arguments that several commands share; nothing heavy is imported.
+
+The names are kept equal to what the library knows by a test, as asking it would import JAX.
+"""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = [
+    "Activation",
+    "ArrayName",
+    "CorruptionName",
+    "Data",
+    "Engine",
+    "LayerModel",
+    "LossName",
+    "ModelName",
+    "OptimizerName",
+    "PenaltyName",
+    "Preset",
+    "Run",
+]
+
+
+class Activation(StrEnum):
+    """Hidden nonlinearities; `activations.ACTIVATIONS`."""
+
+    sigmoid = "sigmoid"
+    tanh = "tanh"
+    relu = "relu"
+    softplus = "softplus"
+    gelu = "gelu"
+    linear = "linear"
+
+
+class LossName(StrEnum):
+    """Reconstruction errors; `losses.LOSSES`."""
+
+    squared_error = "squared_error"
+    cross_entropy = "cross_entropy"
+
+
+class OptimizerName(StrEnum):
+    """Optimisers; `training.OPTIMIZERS`."""
+
+    sgd = "sgd"
+    momentum = "momentum"
+    adam = "adam"
+
+
+class Engine(StrEnum):
+    """Engines; `training.ENGINES`."""
+
+    auto = "auto"
+    jax = "jax"
+    native = "native"
+
+
+class CorruptionName(StrEnum):
+    """Corruptions; `corruption.CORRUPTIONS`."""
+
+    masking = "masking"
+    gaussian = "gaussian"
+    salt_and_pepper = "salt_and_pepper"
+
+
+class PenaltyName(StrEnum):
+    """Penalties; `estimators.PENALTY_NAMES`."""
+
+    auto = "auto"
+    closed_form = "closed_form"
+    exact = "exact"
+    hutchinson = "hutchinson"
+    reconstruction = "reconstruction"
+    reconstruction_hutchinson = "reconstruction_hutchinson"
+    spectral = "spectral"
+
+
+class ModelName(StrEnum):
+    """Members of the family; `presets.MODELS`."""
+
+    cae = "cae"
+    cae_h = "cae+h"
+    dae = "dae"
+    rcae = "rcae"
+    ae = "ae"
+    stacked = "stacked"
+
+
+class LayerModel(StrEnum):
+    """What a layer of a stack may be; `presets.MODELS` without the stack."""
+
+    cae = "cae"
+    cae_h = "cae+h"
+    dae = "dae"
+    rcae = "rcae"
+    ae = "ae"
+
+
+class Preset(StrEnum):
+    """Named settings; `presets.PRESETS`."""
+
+    tutorial = "tutorial"
+
+
+Data = Annotated[
+    str, typer.Argument(metavar="DATA", help="A data set by name (see `datasets`) or a .npy or .npz file.")
+]
+Run = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, or a model file.")]
+ArrayName = Annotated[str | None, typer.Option("--array", help="Which array of a .npz file that holds several.")]
