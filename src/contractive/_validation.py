@@ -41,9 +41,13 @@ def check_interval(name: str, value: object, *, low: float, high: float = math.i
         rule += f" and {'<' if strict else '<='} {high:g}"
     if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
         raise TypeError(f"`{name}` {rule}; got {shown(value)}.")
-    if not math.isfinite(value) or not low <= float(value) <= high or (strict and value in (low, high)):
+    try:
+        number = float(value)
+    except OverflowError:  # a whole number beyond all floats
+        number = math.inf
+    if not math.isfinite(number) or not low <= number <= high or (strict and number in (low, high)):
         raise ValueError(f"`{name}` {rule}; got {shown(value)}.")
-    return float(value)
+    return number
 
 
 def check_count(name: str, value: object, *, low: int = 1) -> int:

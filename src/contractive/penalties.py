@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from ._typing import Array, Float, RandomKey, Scalar
+from ._validation import check_choice, check_count
 from .jacobian import (
     Prepared,
     encoder_differential,
@@ -155,6 +156,7 @@ class Contraction(Penalty):
 
     Raises:
         ValueError: if `estimator` names nothing known or `n_probes` is below 1.
+        TypeError: if `n_probes` is no whole number.
 
     Example:
         >>> import jax.numpy as jnp
@@ -207,6 +209,7 @@ class ReconstructionContraction(Penalty):
 
     Raises:
         ValueError: if `estimator` names nothing known or `n_probes` is below 1.
+        TypeError: if `n_probes` is no whole number.
 
     Example:
         >>> import jax.numpy as jnp
@@ -248,11 +251,9 @@ class ReconstructionContraction(Penalty):
         return frobenius_sq(differential, prepared)
 
 
-def _check_estimator(estimator: str, n_probes: int) -> None:
-    if estimator not in ESTIMATORS:
-        raise ValueError(f"`estimator` must be one of {', '.join(map(repr, ESTIMATORS))}; got {estimator!r}.")
-    if n_probes < 1:
-        raise ValueError(f"`n_probes` must be a whole number >= 1; got {n_probes!r}.")
+def _check_estimator(estimator: object, n_probes: object) -> None:
+    check_choice("estimator", estimator, ESTIMATORS)
+    check_count("n_probes", n_probes)
 
 
 class HigherOrder(Penalty):
@@ -268,6 +269,7 @@ class HigherOrder(Penalty):
 
     Raises:
         ValueError: if `n_samples` is below 1.
+        TypeError: if it is no whole number.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -286,8 +288,7 @@ class HigherOrder(Penalty):
     n_samples: int = eqx.field(static=True, default=4)
 
     def __check_init__(self):
-        if self.n_samples < 1:
-            raise ValueError(f"`n_samples` must be a whole number >= 1; got {self.n_samples!r}.")
+        check_count("n_samples", self.n_samples)
 
     @property
     def is_random(self) -> bool:
@@ -328,6 +329,7 @@ class SpectralContraction(Penalty):
 
     Raises:
         ValueError: if `n_iterations` is below 1.
+        TypeError: if it is no whole number.
 
     Example:
         >>> import jax.numpy as jnp
@@ -341,8 +343,7 @@ class SpectralContraction(Penalty):
     n_iterations: int = eqx.field(static=True, default=20)
 
     def __check_init__(self):
-        if self.n_iterations < 1:
-            raise ValueError(f"`n_iterations` must be a whole number >= 1; got {self.n_iterations!r}.")
+        check_count("n_iterations", self.n_iterations)
 
     def term(self, model: Model, forward: Forward, prepared: None, *, key: RandomKey) -> Scalar:
         """sigma_1(J_f(x)), not squared."""

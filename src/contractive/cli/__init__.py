@@ -116,6 +116,10 @@ def inspect(
         "last Jacobian norm": f"{last.jacobian_norm:.4f}",
         "seconds of training": f"{sum(record.seconds for record in estimator.history_):.1f}",
     }
+    best = vars(estimator).get("best_epoch_")
+    if best is not None:
+        facts["weights of epoch"] = best
+        facts["error of held-out rows there"] = f"{estimator.history_[best - 1].validation_error:.4f}"
     if data is not None:
         estimator, source = _open(run, data, array)
         facts[f"rows of {source.name}"] = len(source.rows)

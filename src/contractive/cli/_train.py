@@ -249,7 +249,8 @@ def train(
     }
     estimator = build_estimator(names["model"], names["preset"], names["layer"], settings, _typed(context))
     if data in (None, settings.data) or settings.data is None:  # else the file speaks of other data
-        array, image_shape = array or settings.array, image_shape or settings.image_shape
+        array = settings.array if array is None else array
+        image_shape = settings.image_shape if image_shape is None else image_shape
     data = settings.data if data is None else data
     if data is None:
         raise ValueError("DATA must be given: a data set's name or a file, or `data` in --config; got none.")

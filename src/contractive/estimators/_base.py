@@ -36,6 +36,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         model_: the trained auto-encoder, a pytree of NumPy arrays; see `contractive.models`.
         history_: one `EpochRecord` an epoch.
         engine_: what trained: "jax" or "native".
+        best_epoch_: the epoch whose weights were kept; with early stopping only.
         n_features_in_: features of the data.
         feature_names_in_: their names, where the data had any.
     """
@@ -44,6 +45,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     history_: list[EpochRecord]
     engine_: str
     n_features_in_: int
+    best_epoch_: int
     _seed: int
 
     def transform(self, X: ArrayLike) -> np.ndarray:

@@ -50,7 +50,7 @@ def plain_parameters(estimator: Any, *, callables: bool = False) -> dict[str, An
 def _plain(name: str, value: Any) -> Any:
     if isinstance(value, np.generic):
         return value.item()
-    if isinstance(value, list | tuple):
+    if type(value) in (list, tuple):
         return [_plain(name, entry) for entry in value]
     if isinstance(value, PenaltySum):
         return {"sum": [_plain(name, term) for term in value.terms]}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -22,9 +22,15 @@ from ._parameters import batch_size
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-__all__ = ["Callback", "checked_weights", "draw_seed", "train_estimator"]
+__all__ = ["Callback", "call_all", "checked_weights", "draw_seed", "train_estimator"]
 
 Callback = Callable[[Any, Progress | EpochRecord], object]
+
+
+def call_all(callbacks: Sequence[Callback] | None, estimator: Any, event: Progress | EpochRecord) -> bool:
+    """Call every callback; whether one of them returned True, Python's or NumPy's."""
+    answers = [callback(estimator, event) for callback in callbacks or ()]
+    return any(isinstance(answer, bool | np.bool_) and bool(answer) for answer in answers)
 
 
 def draw_seed(rng: np.random.RandomState) -> int:
@@ -79,7 +85,6 @@ def train_estimator(
     weights = _with_mean_one(weights)
     transformation = resolve_optimizer(estimator.optimizer, _rate(estimator.learning_rate))
     optimizer_state = vars(estimator).get("_optimizer_state")
-    watch = _Watch(estimator)  # before the precision is set, as callbacks run in the user's own
     watch = _Watch(estimator)  # before the precision is set, as callbacks run in the user's own
     with precision(model.dtype):
         validate = None if held_out is None else _validation(objective, *held_out, uint8_scale, seed, model.dtype)
@@ -179,8 +184,7 @@ class _Watch:
     def report(self, event: Progress | EpochRecord) -> bool:
         """Call every callback, in the precision that the user set; whether one of them returned True."""
         with jax.enable_x64(self._user_precision):
-            answers = [callback(self._estimator, event) is True for callback in self._estimator.callbacks or ()]
-        return any(answers)
+            return call_all(self._estimator.callbacks, self._estimator, event)
 
     def keep_best(self) -> None:
         """Give the estimator the weights of the epoch with the least validation error."""

@@ -50,11 +50,12 @@ def check_training(estimator: Any) -> None:
         check_interval("learning_rate", estimator.learning_rate, low=0, strict=True)
     if isinstance(estimator.optimizer, str):
         check_choice("optimizer", estimator.optimizer, OPTIMIZERS)
-    elif not hasattr(estimator.optimizer, "update"):
+    elif not all(hasattr(estimator.optimizer, name) for name in ("init", "update")):
         raise TypeError(
             f"`optimizer` must be one of {', '.join(map(repr, sorted(OPTIMIZERS)))} or an optax transformation; "
             f"got {shown(estimator.optimizer)}."
         )
+    batch_size(estimator.batch_size, 1, at_most_rows=False)  # how many rows there are is not known yet
     check_flag("shuffle", estimator.shuffle)
     check_interval("validation_fraction", estimator.validation_fraction, low=0, high=1, strict=True)
     check_flag("early_stopping", estimator.early_stopping)

@@ -16,7 +16,7 @@ from ..penalties import Penalty
 from ..training import EpochRecord, Progress
 from ._base import BaseAutoencoder
 from ._contractive import ContractiveAutoencoder
-from ._fitting import Callback, checked_weights, draw_seed, train_estimator
+from ._fitting import Callback, call_all, checked_weights, draw_seed, train_estimator
 from ._parameters import check_penalties, check_training, make_objective
 from ._single import SingleAutoencoder
 
@@ -274,7 +274,7 @@ class StackedAutoencoder(BaseAutoencoder):
             if isinstance(event, EpochRecord):
                 self._take_over([*layers, layer, *above])
                 self.history_, self.engine_ = [*self.history_, event], layer.engine_
-            stopped |= any([callback(self, event) is True for callback in self.callbacks or ()])
+            stopped |= call_all(self.callbacks, self, event)
             return stopped
 
         own_callbacks = layer.callbacks

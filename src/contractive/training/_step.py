@@ -125,7 +125,7 @@ def run_chunk(
     def step(minibatch: Int[Array, ""], state: TrainingState) -> TrainingState:
         chosen = jax.lax.dynamic_index_in_dim(order, minibatch, keepdims=False)
         size = jnp.minimum(batch_size, n_rows - minibatch * batch_size)  # the last minibatch may be short
-        row_weights = ((jnp.arange(batch_size) < size) / size).astype(dtype)
+        row_weights = (jnp.arange(batch_size) < size).astype(dtype) / size.astype(dtype)
         if weights is not None:
             row_weights = row_weights * weights.at[chosen].get(mode="promise_in_bounds")
         x = as_floats(stored.at[chosen].get(mode="promise_in_bounds"), scale, dtype)
