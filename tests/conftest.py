@@ -1,15 +1,19 @@
 """What the tests share: a cache of their own, float64 on request, the command line in one call."""
 
+import inspect
 import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import jax
+import jaxtyping
 import pytest
 
-from console import Outcome, run_here
+from console import Outcome, assert_one_line, listing, run_here
 
 _CACHE = "CONTRACTIVE_CACHE"
 
@@ -40,6 +44,35 @@ def x64() -> Iterator[None]:
 
 
 @pytest.fixture
+def unchecked() -> Iterator[None]:
+    """The type checks that only the tests have are off: what is refused is refused by the package itself."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
+
+
+@pytest.fixture
+def quickly_compiled(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Everything is compiled in a fifth of the time, to slower code: for tests of many shapes; the training step."""
+    chunk, apply = _quick()
+    monkeypatch.setattr("contractive.training._engines.run_chunk", chunk)
+    monkeypatch.setattr("contractive.batched._apply", apply)
+    return chunk
+
+
+@cache
+def _quick() -> tuple[Any, Any]:
+    # Imported here, as the package must not be before the type checks of the tests are set up.
+    from contractive.batched import _apply
+    from contractive.training import run_chunk
+    from routes import jit_for_once
+
+    steps, mapped = inspect.unwrap(run_chunk), inspect.unwrap(_apply)
+    chunk = jit_for_once(steps, static_argnames="transformation", donate_argnames="state")
+    return chunk, jit_for_once(mapped, static_argnames="function")
+
+
+@pytest.fixture
 def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
     """Run `contractive ARGUMENTS` in this process and in the test's own folder."""
     monkeypatch.chdir(tmp_path)
@@ -52,3 +85,15 @@ def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
         return Outcome(code, str(out), str(err))
 
     return run
+
+
+@pytest.fixture
+def refused(call: Callable[..., Outcome], tmp_path: Path) -> Callable[..., None]:
+    """Check that a command is refused in one line with these words and leaves every file as it was."""
+
+    def check(arguments: list[object], words: list[str], code: int = 2) -> None:
+        before = listing(tmp_path)
+        assert_one_line(call(*arguments), *words, code=code)
+        assert listing(tmp_path) == before
+
+    return check

@@ -1,10 +1,19 @@
 """The command line as a test sees it: called in this process, or as a process of its own."""
 
+import contextlib
+import io
+import json
+import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+from unittest import mock
 
+from safetensors.numpy import load_file
+
+FILES = ["config.json", "curves.png", "filters.png", "history.jsonl", "model.safetensors"]
 COMMAND = [sys.executable, "-c", "from contractive.cli import main; main()"]
 
 
@@ -27,6 +36,15 @@ def run_here() -> int:
     return 0
 
 
+def call_in(folder: Path, *arguments: object) -> Outcome:
+    """Run `contractive ARGUMENTS` in this process and in a folder, where no fixture of a single test is at hand."""
+    out, err = io.StringIO(), io.StringIO()
+    command = mock.patch.object(sys, "argv", ["contractive", *map(str, arguments)])
+    with contextlib.chdir(folder), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), command:
+        code = run_here()
+    return Outcome(code, out.getvalue(), err.getvalue())
+
+
 def start(*arguments: object, folder: Path) -> "subprocess.Popen[str]":
     """A real process in `folder`, its output piped."""
     command = [*COMMAND, *map(str, arguments)]
@@ -38,6 +56,39 @@ def spawn(*arguments: object, folder: Path) -> Outcome:
     process = start(*arguments, folder=folder)
     out, err = process.communicate(timeout=120)
     return Outcome(process.returncode, out, err)
+
+
+def interrupt(process: "subprocess.Popen[str]") -> Outcome:
+    """Send what Ctrl-C sends; what the process then leaves."""
+    process.send_signal(signal.SIGINT)
+    try:
+        out, err = process.communicate(timeout=20)
+    finally:
+        process.kill()
+    return Outcome(process.returncode, out, err)
+
+
+def history(run: Path) -> list[dict[str, Any]]:
+    """The lines of a run's history."""
+    return [json.loads(line) for line in (run / "history.jsonl").read_text().splitlines()]
+
+
+def weights(run: Path) -> dict[str, bytes]:
+    """The arrays of a run's model, bit for bit."""
+    return {name: array.tobytes() for name, array in load_file(run / "model.safetensors").items()}
+
+
+def configuration(call: Callable[..., Outcome], *arguments: object) -> dict[str, Any]:
+    """What `train` with these arguments writes into `config.json`, as a reader finds it; nothing is trained."""
+    seen: dict[str, Any] = {}
+
+    def write_config(folder: object, config: dict[str, Any]) -> None:
+        seen.update(json.loads(json.dumps(config)))
+        raise FloatingPointError("stopped")
+
+    with mock.patch("contractive.runs.RunFolder.write_config", write_config):
+        assert call("train", "--out", "unseen", *arguments) == Outcome(2, "", "contractive: stopped\n")
+    return seen
 
 
 def listing(folder: Path) -> dict[str, bytes | None]:

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from contractive.activations import ACTIVATIONS
+from contractive.activations import ACTIVATIONS, resolve_activation
 from routes import finite_differences
 
 POINTS = np.array([-30.0, -4.0, -1.3, -0.2, 0.4, 1.0, 2.5, 30.0])
@@ -25,6 +25,21 @@ def test_derivative_equals_finite_differences(name, x64):
     for point in POINTS:
         slope = finite_differences(lambda a: activation.function(jnp.asarray(a)).item(), point)
         np.testing.assert_allclose(activation.derivative(jnp.asarray(point)), slope, rtol=1e-6, atol=1e-9)
+
+
+def test_a_users_own_function_is_differentiated(x64):
+    own = resolve_activation(jnp.arctan)
+    points = jnp.asarray(POINTS)
+    assert own.name == "arctan"
+    np.testing.assert_array_equal(own.function(points), jnp.arctan(points))
+    np.testing.assert_allclose(own.derivative(points), 1 / (1 + POINTS**2), rtol=1e-13)
+    np.testing.assert_allclose(resolve_activation(lambda a: a**3).derivative(points), 3 * POINTS**2, rtol=1e-13)
+
+
+def test_names_are_looked_up():
+    assert all(resolve_activation(name) is activation for name, activation in ACTIVATIONS.items())
+    with pytest.raises(KeyError, match="mystery"):
+        resolve_activation("mystery")
 
 
 @pytest.mark.parametrize(

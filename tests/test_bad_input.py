@@ -1,23 +1,18 @@
 """Everything wrong that a person can pass: one clear line, exit code 2 (130 for Ctrl-C), nothing half-written."""
 
 import json
-import signal
-import subprocess
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
-from scipy.sparse import csr_array
 
 import contractive
-from console import Outcome, assert_one_line, listing, spawn, start
+from console import assert_one_line, interrupt, listing, spawn, start
 from contractive import ContractiveAutoencoder
 from contractive.serialization import read_model, write_model
 
-Call = Callable[..., Outcome]
 TABLE = np.random.default_rng(0).uniform(size=(20, 4))
 TRAIN = ("--out", "run", "--epochs", "1", "--components", "2")
 
@@ -41,7 +36,7 @@ ARRAYS = {
     "dates": np.zeros((3, 2), "M8[D]"),
     "complex": TABLE + 1j,
     "records": np.zeros(3, "f4,f4"),
-    "objects": np.array([[1, None]] * 3, dtype=object),
+    "objects": np.array([[1, {}]] * 3, dtype=object),
     "nan": with_entry(np.nan),
     "inf": with_entry(np.inf),
     "minus_inf": with_entry(-np.inf),
@@ -52,33 +47,20 @@ ARRAYS = {
 # What is wrong with each, in the words that the line must hold.
 WORDS = {
     "empty": ["at least 2 rows", "0"],
-    "no_features": ["at least 1 feature", "0"],
+    "no_features": ["0 feature(s)", "(4, 0)"],
     "one_row": ["at least 2 rows", "1"],
     "zero_d": ["2-d", "0-d"],
     "one_d": ["2-d", "1-d of shape (20,)", "reshape"],
     "three_d": ["2-d", "3-d of shape (5, 2, 8)", "reshape"],
     "strings": ["numbers", "strings"],
     "dates": ["numbers", "datetime64"],
-    "complex": ["numbers", "complex"],
+    "complex": ["real numbers", "complex128"],
     "records": ["numbers"],
     "objects": ["numbers", "bject"],
     "nan": ["finite", "NaN at row 3, column 2"],
     "inf": ["finite", "infinity at row 3, column 2"],
     "minus_inf": ["finite", "-infinity at row 3, column 2"],
-    "beyond_float32": ["1e+300", "row 3, column 2"],
 }
-
-
-@pytest.fixture
-def refused(call: Call, tmp_path: Path) -> Callable[..., None]:
-    """Check that a command is refused in one line with these words and leaves every file as it was."""
-
-    def check(arguments: list[object], words: list[str], code: int = 2) -> None:
-        before = listing(tmp_path)
-        assert_one_line(call(*arguments), *words, code=code)
-        assert listing(tmp_path) == before
-
-    return check
 
 
 @pytest.fixture
@@ -105,11 +87,9 @@ def test_fit_refuses_the_array(name: str):
     assert all(word in str(info.value) for word in WORDS[name])
 
 
-@pytest.mark.parametrize(("X", "words"), [([[1, 2], [3]], ["rectangular"]), (csr_array(TABLE), ["X.toarray()"])])
-def test_fit_refuses_what_is_no_table(X, words: list[str]):
-    with pytest.raises((ValueError, TypeError)) as info:
-        ContractiveAutoencoder().fit(X)
-    assert all(word in str(info.value) for word in ["`X`", *words])
+def test_fit_refuses_what_is_no_table():
+    with pytest.raises(ValueError, match="`X` must be a rectangular array of numbers"):
+        ContractiveAutoencoder().fit([[1, 2], [3]])
 
 
 @pytest.mark.parametrize(("name", "value"), [("above_one", "1.5"), ("below_zero", "-0.25")])
@@ -168,7 +148,7 @@ def test_train_asks_which_array(refused, tmp_path: Path, arguments: list[str]):
         ("--contraction", "-1", ["contraction", ">= 0", "-1"]),
         ("--contraction", "nan", ["contraction", ">= 0", "nan"]),
         ("--contraction", "inf", ["contraction", ">= 0", "inf"]),
-        ("--contraction", "much", ["--contraction", "number"]),
+        ("--contraction", "much", ["--contraction", "number", "'much'"]),
         ("--weight-decay", "-0.5", ["weight_decay", ">= 0", "-0.5"]),
         ("--learning-rate", "0", ["learning_rate", "> 0", "0"]),
         ("--batch-size", "0", ["batch", ">= 1", "0"]),
@@ -177,9 +157,9 @@ def test_train_asks_which_array(refused, tmp_path: Path, arguments: list[str]):
         ("--batch-size", "many", ["batch", "whole number", "many"]),
         ("--batch-size", "21", ["batch", "20", "21"]),
         ("--components", "0", ["n_components", ">= 1", "0"]),
-        ("--components", "1.5", ["--components", "integer"]),
+        ("--components", "1.5", ["--components", "integer", "'1.5'"]),
         ("--epochs", "0", ["max_epochs", ">= 1", "0"]),
-        ("--epochs", "2.5", ["--epochs", "integer"]),
+        ("--epochs", "2.5", ["--epochs", "integer", "'2.5'"]),
         ("--seed", "-1", ["random_state", "-1"]),
         ("--seed", "4294967296", ["random_state", "4294967296"]),
         ("--uint8-scale", "0", ["uint8_scale", "> 0", "0"]),
@@ -221,8 +201,9 @@ def test_fit_refuses_the_parameter(parameters, words: list[str]):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["train"], ["DATA"]),
+        (["train"], ["--out"]),
         (["train", "good.npy"], ["--out"]),
+        (["train", *TRAIN], ["DATA", "--config"]),
         (["train", "good.npy", "good.npy", *TRAIN], ["good.npy"]),
         (["train", "good.npy", *TRAIN, "--lambda", "3"], ["--lambda"]),
         (["train", "good.npy", "--out"], ["--out"]),
@@ -280,9 +261,27 @@ def test_cost_that_is_not_finite_names_the_epoch_and_leaves_nothing(refused, tmp
     )
 
 
-def test_model_beyond_all_memory_is_refused(refused, tmp_path: Path):
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        (["--components", 10**14], "allocate"),
+        # NumPy makes the weights; what the step needs besides is JAX's to refuse.
+        (["--components", 2, "--penalty", "hutchinson", "--n-probes", 10**14], "memory"),
+    ],
+)
+def test_job_beyond_all_memory_is_refused(refused, tmp_path: Path, options: list[object], word: str):
     np.save(tmp_path / "x.npy", TABLE)
-    refused(["train", "x.npy", "--out", "run", "--components", 10**14], ["allocate"])
+    refused(["train", "x.npy", "--out", "run", *options], [word])
+
+
+def test_values_beyond_the_range_of_a_float32_model_are_refused(refused, tmp_path: Path):
+    run = tmp_path / "run"
+    run.mkdir()
+    estimator = ContractiveAutoencoder(n_components=2, max_epochs=1, random_state=0).fit(TABLE.astype(np.float32))
+    estimator.save(run / "model.safetensors")
+    np.save(tmp_path / "large.npy", ARRAYS["beyond_float32"])
+    refused(["encode", "run", "large.npy", "--out", "codes.npy"], ["1e+300", "row 3, column 2"])
+    refused(["inspect", "run", "large.npy"], ["1e+300", "row 3, column 2"])
 
 
 @pytest.mark.parametrize(
@@ -293,7 +292,7 @@ def test_other_number_of_features_is_refused(refused, run: Path, command: list[s
     refused(command, ["4 features", "3"])
     estimator = contractive.load(run / "model.safetensors")
     for method in (estimator.transform, estimator.reconstruct, estimator.score_samples, estimator.jacobian):
-        with pytest.raises(ValueError, match=r"4 features.*got 3"):
+        with pytest.raises(ValueError, match=r"3 features.*expecting 4 features"):
             method(TABLE[:, :3])
 
 
@@ -361,11 +360,11 @@ def test_missing_run_is_refused_by_name(refused, run: Path, command: list[str]):
     [
         (["train", "good.npy", *TRAIN, "--lambda", 3], ["--lambda"]),
         (["train", "one_d.npy", *TRAIN], ["2-d"]),
-        (["train", "beyond_float32.npy", *TRAIN], ["1e+300"]),
+        (["train", "nan.npy", *TRAIN], ["NaN at row 3, column 2"]),
     ],
 )
 def test_real_process_is_refused_in_one_line(tmp_path: Path, arguments: list[str], words: list[str]):
-    for name in ("good", "one_d", "beyond_float32"):
+    for name in ("good", "one_d", "nan"):
         np.save(tmp_path / f"{name}.npy", ARRAYS[name])
     before = listing(tmp_path)
     outcome = spawn(*arguments, folder=tmp_path)
@@ -386,16 +385,6 @@ def long_epochs(tmp_path: Path) -> list[str]:
     rows = np.random.default_rng(0).integers(0, 256, (100_000, 256), dtype=np.uint8)
     np.save(tmp_path / "rows.npy", rows)
     return ["train", "rows.npy", "--out", "run", "--components", "64", "--batch-size", "1"]
-
-
-def interrupt(process: "subprocess.Popen[str]") -> Outcome:
-    """Send what Ctrl-C sends; what the process then leaves."""
-    process.send_signal(signal.SIGINT)
-    try:
-        out, err = process.communicate(timeout=20)
-    finally:
-        process.kill()
-    return Outcome(process.returncode, out, err)
 
 
 @pytest.mark.parametrize("delay", [0.0, 0.7])

@@ -9,10 +9,11 @@ import pytest
 
 from contractive.datasets import load_mnist
 from contractive.jacobian import jacobian_frobenius_sq
-from contractive.models import AutoEncoder, initialize
+from contractive.models import AutoEncoder
 from contractive.objectives import Objective
 from contractive.penalties import Contraction
 from contractive.training import resolve_optimizer, update
+from routes import one_layer
 
 UPDATES, BATCH = 300, 10
 
@@ -26,7 +27,7 @@ def golden():
 def run(dtype: type) -> tuple[AutoEncoder, np.ndarray]:
     """The model after the updates, and each minibatch's two costs before its update."""
     (x, _), _, _ = load_mnist(dtype)
-    model = initialize(784, 500, rng=np.random.RandomState(123), loss="cross_entropy", dtype=dtype)
+    model = one_layer(784, 500, rng=np.random.RandomState(123), loss="cross_entropy", dtype=dtype)
     objective, sgd, row_weights = Objective((Contraction(0.1),)), resolve_optimizer("sgd", 0.01), jnp.full(BATCH, 0.1)
 
     @jax.jit
@@ -65,5 +66,5 @@ def test_float32_run_equals_theano(golden):
 
 
 def test_first_weight_equals_theanos(golden, x64):
-    model = initialize(784, 500, rng=np.random.RandomState(123), dtype=np.float64)
+    model = one_layer(784, 500, rng=np.random.RandomState(123), dtype=np.float64)
     np.testing.assert_array_equal(np.asarray(model.weight).T[:8, :8], golden["W0_corner"])

@@ -64,4 +64,7 @@ def test_cross_entropy_is_finite_and_right_for_extreme_logits(x, z):
 
 @pytest.mark.parametrize(("name", "output"), [("cross_entropy", sigmoid), ("squared_error", lambda z: z)])
 def test_output_nonlinearity(name, output, pair, x64):
-    np.testing.assert_allclose(LOSSES[name].output(jnp.asarray(pair[1])), output(pair[1]), rtol=1e-14)
+    z, nonlinearity = pair[1], LOSSES[name].output
+    np.testing.assert_allclose(nonlinearity.function(jnp.asarray(z)), output(z), rtol=1e-14)
+    slope = [finite_differences(lambda z: nonlinearity.function(jnp.asarray(z)).item(), entry) for entry in z]
+    np.testing.assert_allclose(nonlinearity.derivative(jnp.asarray(z)), slope, rtol=1e-7, atol=1e-9)

@@ -1,16 +1,27 @@
 """The compiled kernel against the JAX loop: the same job by two routes, and what happens without a compiler."""
 
+from typing import Any
+
 import jax
 import numpy as np
 import optax
 import pytest
+from scipy.sparse import csr_array
 
 from contractive import ContractiveAutoencoder, native
-from contractive.models import initialize
+from contractive.corruption import Masking
+from contractive.models import AutoEncoder, initialize
 from contractive.native import MAX_BATCH, build_kernel
 from contractive.objectives import Objective
-from contractive.penalties import Contraction, WeightDecay
-from contractive.training import native_kernel, resolve_optimizer, train
+from contractive.penalties import (
+    Contraction,
+    HigherOrder,
+    ReconstructionContraction,
+    SpectralContraction,
+    WeightDecay,
+)
+from contractive.training import Trained, chunk_runner, native_kernel, resolve_optimizer, train
+from routes import one_layer
 
 SGD = resolve_optimizer("sgd", 0.05)
 pytestmark = pytest.mark.skipif(build_kernel(1, 1, np.dtype(np.uint8)) is None, reason="there is no C compiler")
@@ -28,11 +39,11 @@ def fit(rows: np.ndarray, n_hidden: int, engine: str, *, contraction: float = 0.
     return train(model, objective, rows, SGD, batch_size=batch_size, **settings)
 
 
-def assert_same(one, other, rtol=2e-4):
+def assert_same(one: Trained, other: Trained, rtol: float = 2e-4) -> None:
     """Both models and curves agree up to float32's rounding, each array relative to its largest entry."""
-    for a, b in zip(jax.tree.leaves(one[0]), jax.tree.leaves(other[0]), strict=True):
+    for a, b in zip(jax.tree.leaves(one.model), jax.tree.leaves(other.model), strict=True):
         np.testing.assert_allclose(a, b, atol=rtol * float(np.abs(b).max()), rtol=0)
-    np.testing.assert_allclose([r[1:3] for r in one[1]], [r[1:3] for r in other[1]], rtol=1e-5)
+    np.testing.assert_allclose([r[1:3] for r in one.history], [r[1:3] for r in other.history], rtol=1e-5)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
@@ -64,7 +75,15 @@ def test_float_rows_are_taken_by_value():
 def test_float64_rows_are_rounded_to_the_arithmetic():
     rows = rows_of(50, 40, np.float32) / 3
     in_float64 = fit(rows.astype(np.float64), 9, "native")
-    jax.tree.map(np.testing.assert_array_equal, in_float64[0], fit(rows, 9, "native")[0])
+    jax.tree.map(np.testing.assert_array_equal, in_float64.model, fit(rows, 9, "native").model)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_a_slice_of_a_larger_array_is_as_good_as_a_copy(dtype):
+    rows, larger = rows_of(50, 40, dtype), np.zeros((100, 47), dtype)
+    larger[::2, 3:43] = rows
+    for some in (larger[::2, 3:43], np.asfortranarray(rows), larger[::2, 3:43][::-1][::-1]):
+        jax.tree.map(np.testing.assert_array_equal, fit(some, 9, "native").model, fit(rows, 9, "native").model)
 
 
 def test_penalties_add_up():
@@ -78,7 +97,7 @@ def test_penalties_add_up():
 @pytest.mark.parametrize("threads", [1, 2, 3, 8])
 def test_threads_change_nothing_but_rounding(threads):
     rows, order = rows_of(60, 128, np.uint8), np.arange(60, dtype=np.uint32).reshape(6, 10)
-    model = initialize(128, 33, rng=np.random.RandomState(1))
+    model = one_layer(128, 33, rng=np.random.RandomState(1))
     start = np.asarray(model.weight), np.asarray(model.hidden_bias), np.asarray(model.visible_bias)
     kernel = build_kernel(128, 10, np.dtype(np.uint8))
     assert kernel is not None
@@ -98,7 +117,8 @@ def test_extreme_weights_end_in_finite_costs_as_on_jax():
     model = initialize(32, 8, rng=np.random.RandomState(1), loss="cross_entropy")
     model = jax.tree.map(lambda leaf: 300 * leaf, model)
     runs = [train(model, Objective(), rows, SGD, batch_size=10, max_epochs=1, engine=e) for e in ("native", "jax")]
-    np.testing.assert_allclose(runs[0][1][0][1:3], runs[1][1][0][1:3], rtol=1e-4)
+    np.testing.assert_allclose(runs[0].history[0][1:3], runs[1].history[0][1:3], rtol=1e-4)
+    assert [run.engine for run in runs] == ["native", "jax"]
 
 
 def test_nan_reaches_the_costs():
@@ -138,9 +158,59 @@ def test_float64_arithmetic_is_left_to_jax(x64):
     assert native_kernel(model, Objective(), SGD, rows_of(40, 16, np.float32), 10) is None
 
 
-def test_weight_decay_is_not_forgotten():
+class Twice(Contraction):
+    """A user's own contraction, which the kernel knows nothing of."""
+
+    def __call__(self, model, forward, *, key=None):
+        return 2 * super().__call__(model, forward, key=key)
+
+
+@pytest.mark.parametrize(
+    ("objective", "done"),
+    [
+        (Objective(), True),
+        (Objective((Contraction(0.1) + Contraction(0.2),)), True),
+        (Objective((WeightDecay(0.1),)), False),
+        (Objective((Contraction(0.1) + WeightDecay(0.1),)), False),
+        (Objective((Contraction(0.1, "hutchinson"),)), False),
+        (Objective((HigherOrder(0.1),)), False),
+        (Objective((ReconstructionContraction(0.1),)), False),
+        (Objective((SpectralContraction(0.1),)), False),
+        (Objective((Twice(0.1),)), False),
+        (Objective((Contraction(0.1),), Masking(0.3)), False),
+    ],
+)
+def test_only_the_plain_objective_is_the_kernels(objective, done):
     model = initialize(16, 5, rng=np.random.RandomState(1), loss="cross_entropy")
-    assert native_kernel(model, Objective((WeightDecay(0.1),)), SGD, rows_of(40, 16, np.float32), 10) is None
+    assert (native_kernel(model, objective, SGD, rows_of(40, 16, np.float32), 10) is not None) == done
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"hidden_layer_sizes": (6,)}, {"tied_weights": False}, {"activation": "tanh"}, {"loss": "squared_error"}],
+)
+def test_only_the_tied_sigmoid_model_is_the_kernels(options):
+    model = initialize(16, 5, rng=np.random.RandomState(1), **({"loss": "cross_entropy"} | options))
+    assert native_kernel(model, Objective(), SGD, rows_of(40, 16, np.float32), 10) is None
+
+
+def test_only_plain_sgd_on_dense_rows_that_count_the_same_is_the_kernels():
+    rows, model = rows_of(40, 16, np.float32), one_layer(16, 5, rng=np.random.RandomState(1), loss="cross_entropy")
+    other_output = AutoEncoder(model.weight, model.hidden_bias, model.visible_bias, loss="cross_entropy", output="tanh")
+
+    def engine(model: AutoEncoder = model, transformation: Any = SGD, rows: Any = rows, **options: Any) -> str:
+        return chunk_runner(model, Objective(), transformation, rows, batch_size=10, **options)[1]
+
+    assert engine() == "native"
+    assert engine(sample_weight=np.ones(40)) == "jax"
+    assert engine(rows=csr_array(rows)) == "jax"
+    assert engine(transformation=resolve_optimizer("sgd", lambda count: 0.1)) == "jax"
+    assert engine(transformation=resolve_optimizer("adam", 0.1)) == "jax"
+    assert engine(model=other_output) == "jax"
+    with pytest.raises(
+        ValueError, match="`engine` must be 'jax' or 'auto' for this job: .*no sample weights.*got 'native'"
+    ):
+        engine(sample_weight=np.ones(40), engine="native")
 
 
 @pytest.mark.parametrize("compiler", ["no-such-compiler", "false"])
@@ -148,7 +218,7 @@ def test_without_a_working_compiler_jax_does_the_job(compiler, monkeypatch, tmp_
     monkeypatch.setenv("CC", compiler)
     monkeypatch.setenv("CONTRACTIVE_CACHE", str(tmp_path))
     monkeypatch.setattr(native, "build_kernel", build_kernel.__wrapped__)
-    monkeypatch.setattr("contractive.training.build_kernel", build_kernel.__wrapped__)
+    monkeypatch.setattr("contractive.training._engines.build_kernel", build_kernel.__wrapped__)
     settings = {"optimizer": "sgd", "loss": "cross_entropy", "batch_size": 10, "max_epochs": 1}
     assert ContractiveAutoencoder(5, **settings).fit(rows_of(40, 16, np.float32)).engine_ == "jax"
     assert not list(tmp_path.rglob("*.so"))

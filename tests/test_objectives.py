@@ -1,5 +1,8 @@
 """The objective against a plain sum over rows, and its gradient against finite differences."""
 
+from functools import partial
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,10 +11,14 @@ import pytest
 from contractive.activations import ACTIVATIONS
 from contractive.losses import LOSSES
 from contractive.objectives import Objective
-from contractive.penalties import Contraction, WeightDecay
-from routes import finite_differences, random_model
+from contractive.penalties import Contraction, HigherOrder, WeightDecay
+from registry import MODELS, keys_of_rows
+from routes import Directions, facts, jacobians, jit_for_once, random_model, reconstruction_errors, value_and_gradient
 
 TERMS = Objective((Contraction(0.3), WeightDecay(0.02)))
+
+
+costs_and_gradient = jit_for_once(partial(value_and_gradient, TERMS))
 
 
 def rows_of(rng, n=4):
@@ -21,58 +28,119 @@ def rows_of(rng, n=4):
 @pytest.mark.parametrize("tied", [True, False])
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_cost_is_the_weighted_mean_of_its_terms(activation, loss, tied, x64):
+def test_cost_is_the_weighted_mean_of_its_terms_and_so_is_its_gradient(activation, loss, tied, x64):
     rng = np.random.RandomState(6)
-    model, x = random_model(rng, tied=tied, activation=activation, loss=loss), rows_of(rng)
-    weights = np.array([0.1, 0.2, 0.3, 0.4])
-    cost, parts = TERMS(model, x, jnp.asarray(weights))
-    errors = [float(model.reconstruction_loss.error(row, model.decode_linear(model.encode(row)))) for row in x]
-    norms = [float(np.linalg.norm(jax.jacfwd(model.encode)(row))) for row in x]
-    decay = 0.02 * sum(float(jnp.sum(w**2)) for w in (model.weight, model.decoder_weight) if w is not None)
-    np.testing.assert_allclose(parts.reconstruction_error, weights @ errors, rtol=1e-12)
-    np.testing.assert_allclose(parts.jacobian_norm, weights @ norms, rtol=1e-12)
-    np.testing.assert_allclose(cost, weights @ (np.array(errors) + 0.3 * np.square(norms)) + decay, rtol=1e-12)
-
-
-@pytest.mark.parametrize("tied", [True, False])
-@pytest.mark.parametrize("loss", LOSSES)
-@pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_gradient_equals_finite_differences_in_every_parameter(activation, loss, tied, x64):
-    rng = np.random.RandomState(7)
-    model, x = random_model(rng, tied=tied, activation=activation, loss=loss), rows_of(rng)
-    leaves, structure = jax.tree.flatten(model)
-
-    def cost(model):
-        return TERMS(model, x, jnp.full(4, 0.25))[0]
-
-    for index, gradient in enumerate(jax.tree.leaves(jax.grad(cost)(model))):
-
-        def moved(leaf, index=index):
-            changed = [jnp.asarray(leaf) if i == index else other for i, other in enumerate(leaves)]
-            return cost(jax.tree.unflatten(structure, changed))
-
-        np.testing.assert_allclose(gradient, finite_differences(moved, leaves[index]), rtol=2e-6, atol=2e-7)
+    model, x = random_model(rng, tied=tied, activation=activation, loss=loss), rng.uniform(size=(4, 5))
+    row_weights, directions = np.array([0.1, 0.2, 0.3, 0.4]), Directions(model, None)
+    here = facts(model, directions.moved)(x)
+    errors, squares = reconstruction_errors(model, x, here), np.sum(here.jacobian**2, axis=(-2, -1))
+    arrays = directions.moved.weight, *([] if tied else [directions.moved.decoder_weight])
+    decay = sum(np.sum(np.asarray(array) ** 2, axis=(-2, -1)) for array in arrays)
+    costs = (errors + 0.3 * squares) @ row_weights + 0.02 * decay
+    (cost, parts), gradient = costs_and_gradient(model, jnp.asarray(x), jnp.asarray(row_weights))
+    np.testing.assert_allclose(parts.reconstruction_error, row_weights @ errors[0], rtol=1e-12)
+    np.testing.assert_allclose(parts.jacobian_norm, row_weights @ np.sqrt(squares[0]), rtol=1e-12)
+    np.testing.assert_allclose(cost, costs[0], rtol=1e-12)
+    np.testing.assert_allclose(directions.slopes(gradient), directions.differences(costs), rtol=2e-6, atol=2e-7)
 
 
 def test_rows_of_weight_zero_do_not_count(x64):
     rng = np.random.RandomState(8)
     model, x = random_model(rng, tied=True, activation="sigmoid", loss="cross_entropy"), rows_of(rng)
-    some = jax.value_and_grad(TERMS, has_aux=True)(model, x, jnp.array([0.5, 0.5, 0.0, 0.0]))
-    two = jax.value_and_grad(TERMS, has_aux=True)(model, x[:2], jnp.full(2, 0.5))
+    some = costs_and_gradient(model, x, jnp.array([0.5, 0.5, 0.0, 0.0]))
+    two = costs_and_gradient(model, x[:2], jnp.full(2, 0.5))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-13), some, two)
 
 
 def test_mean_does_not_depend_on_the_size_of_the_minibatch(x64):
     rng = np.random.RandomState(9)
     model, x = random_model(rng, tied=True, activation="sigmoid", loss="cross_entropy"), rows_of(rng)
-    once = TERMS(model, x, jnp.full(4, 1 / 4))
-    twice = TERMS(model, jnp.concatenate([x, x]), jnp.full(8, 1 / 8))
+    once = costs_and_gradient(model, x, jnp.full(4, 1 / 4))
+    twice = costs_and_gradient(model, jnp.concatenate([x, x]), jnp.full(8, 1 / 8))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-13), once, twice)
 
 
 def test_without_penalties_the_cost_is_the_reconstruction_error(x64):
     rng = np.random.RandomState(10)
     model, x = random_model(rng, tied=True, activation="sigmoid", loss="cross_entropy"), rows_of(rng)
-    cost, parts = Objective()(model, x, jnp.full(4, 0.25))
+    cost, parts = jit_for_once(Objective())(model, x, jnp.full(4, 0.25))
     assert cost == parts.reconstruction_error
-    assert parts.jacobian_norm > 0
+    norms = np.linalg.norm(jacobians(model, x), axis=(1, 2))
+    np.testing.assert_allclose(parts.jacobian_norm, np.mean(norms), rtol=1e-12)
+
+
+def test_a_sum_of_penalties_is_its_terms_to_the_bit(x64):
+    rng = np.random.RandomState(11)
+    model, x = random_model(rng, tied=True, activation="tanh", loss="squared_error"), rows_of(rng)
+    one, two, three = Contraction(0.3, "hutchinson"), HigherOrder(0.1), WeightDecay(0.2)
+    apart = Objective((one, two, three))
+    for together in (Objective((one + two + three,)), Objective((one, two + three)), Objective((one + (two + three),))):
+        assert together.terms == apart.terms
+    arguments = model, x, jnp.full(4, 0.25)
+    assert jit_for_once(Objective((one, two + three)))(*arguments) == jit_for_once(apart)(*arguments)
+
+
+@pytest.mark.parametrize("penalties", [(), (HigherOrder(0.1),), (Contraction(0.3, "hutchinson", n_probes=4),)])
+def test_the_norm_of_a_deep_encoder_is_estimated_by_the_root_of_the_mean_square(penalties, x64):
+    model, rng = MODELS["deep tied"](), np.random.RandomState(12)
+    x, draws = jnp.asarray(rng.uniform(size=(6, model.n_features))), 500
+    row_weights = jnp.asarray([0.1, 0.2, 0.3, 0.25, 0.15, 0.0])
+
+    @jit_for_once
+    def norms(keys: Any) -> Any:
+        return jax.vmap(lambda key: Objective(penalties)(model, x, row_weights, key)[1].jacobian_norm)(keys)
+
+    squares = np.asarray(norms(jax.random.split(jax.random.key(3), draws))) ** 2
+    exact = row_weights @ np.sum(jacobians(model, x) ** 2, axis=(1, 2))
+    assert abs(squares.mean() - exact) < 4 * squares.std() / np.sqrt(draws)
+    assert squares.std() > 0
+
+
+def test_an_exact_contraction_measures_the_norm_wherever_it_stands(x64):
+    model, rng = MODELS["deep tied"](), np.random.RandomState(13)
+    x = jnp.asarray(rng.uniform(size=(3, model.n_features)))
+    norms = np.linalg.norm(jacobians(model, x), axis=(1, 2))
+    for penalties in ((Contraction(0.0),), (Contraction(0.1, "hutchinson"), Contraction(0.2))):
+        _, parts = jit_for_once(Objective(penalties))(model, x, jnp.full(3, 1 / 3))
+        np.testing.assert_allclose(parts.jacobian_norm, np.mean(norms), rtol=1e-12)
+
+
+def many_rows() -> np.ndarray:
+    """Rows that are hard to tell apart: one pixel of another, an ulp or a factor away, in another order."""
+    rng = np.random.RandomState(14)
+    base = rng.uniform(size=16)
+    rows = [
+        *np.eye(16),
+        *(1 - np.eye(16)),
+        *(np.full(16, value) for value in (0.0, 0.5, 1.0, 2.0, -1.0, 1e-300, 1e2)),
+        *(base * factor for factor in (1.0, 2.0, 4.0, -1.0)),
+        *(np.where(np.arange(16) == place, np.nextafter(base, 2), base) for place in range(16)),
+        *(np.roll(base, places) for places in range(1, 16)),
+        *(rng.permutation(base) for _ in range(50)),
+        *rng.randint(0, 2, (300, 16)),
+    ]
+    return np.unique(np.array(rows, float), axis=0)
+
+
+def test_different_rows_minibatches_and_terms_draw_from_different_keys(x64):
+    x = many_rows()
+    assert len(x) > 400
+    words = [keys_of_rows(jax.random.key(seed), x, term) for seed in range(4) for term in range(3)]
+    words = np.array([jax.random.key_data(keys) for keys in words])
+    assert len(np.unique(words.reshape(-1, 2), axis=0)) == words.size / 2
+    assert all(len(np.unique(half)) == len(x) for keys in words for half in keys.T)
+
+
+def test_both_zeros_are_one(x64):
+    x = np.zeros((2, 5))
+    x[1] = -0.0
+    one, other = np.asarray(jax.random.key_data(keys_of_rows(jax.random.key(0), x)))
+    np.testing.assert_array_equal(one, other)
+
+
+def test_without_a_key_it_always_draws_the_same(x64):
+    rng = np.random.RandomState(15)
+    model, x = random_model(rng, tied=True, activation="tanh", loss="squared_error"), rows_of(rng)
+    objective = jit_for_once(Objective((HigherOrder(0.1),)))
+    costs = [objective(model, x, jnp.full(4, 0.25), *key)[0] for key in ((), (None,), (jax.random.key(1),))]
+    assert costs[0] == costs[1] != costs[2]

@@ -144,6 +144,24 @@ def test_curves_hold_the_numbers_of_each_epoch():
         assert (ax.get_xlabel(), ax.get_ylabel()) == ("epoch", label)
 
 
+def test_errors_of_held_out_rows_are_a_second_line_in_the_first_picture():
+    left, right = learning_curves([3.0, 2.0], [0.5, 0.25], [3.5, 2.5], axes=Figure().subplots(1, 2))
+    training, held_out = left.get_lines()
+    assert [training.get_label(), held_out.get_label()] == ["training", "held out"]
+    assert np.asarray(training.get_ydata()).tolist() == [3.0, 2.0]
+    assert np.asarray(held_out.get_ydata()).tolist() == [3.5, 2.5]
+    assert np.asarray(held_out.get_xdata()).tolist() == [1, 2]
+    legend = left.get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == ["training", "held out"]
+    assert len(right.get_lines()) == 1
+
+
+def test_one_line_needs_no_legend():
+    left, _ = learning_curves([3.0], [0.5], [], axes=Figure().subplots(1, 2))
+    assert left.get_legend() is None
+
+
 def test_curves_want_two_axes():
     with pytest.raises(ValueError, match="zip"):
         learning_curves([1.0], [1.0], axes=Figure().subplots(1, 3))

@@ -148,9 +148,33 @@ def test_link_to_a_run_is_overwritten_or_refused_before_training(tmp_path: Path)
 
 def test_pictures_are_drawn(tmp_path: Path):
     folder = finished_run(tmp_path / "run")
-    folder.write_pictures(np.eye(4), (2, 2), ([1.0, 0.5], [0.2, 0.1]))
+    folder.write_pictures(np.eye(4), (2, 2), ([1.0, 0.5], [0.2, 0.1], []))
     for name in ("filters.png", "curves.png"):
         assert (tmp_path / "run" / name).read_bytes().startswith(b"\x89PNG\r\n")
+
+
+def test_held_out_rows_are_drawn_too(tmp_path: Path):
+    folder = finished_run(tmp_path / "run")
+    pictures = []
+    for held_out in ([], [1.2, 0.7]):
+        folder.write_pictures(np.eye(4), (2, 2), ([1.0, 0.5], [0.2, 0.1], held_out))
+        pictures.append((tmp_path / "run" / "curves.png").read_bytes())
+    assert pictures[0] != pictures[1]
+
+
+def test_model_may_be_written_again_without_a_line(tmp_path: Path):
+    folder = finished_run(tmp_path / "run")
+    folder.write_model(lambda path: path.write_bytes(b"best"))
+    assert (tmp_path / "run" / "model.safetensors").read_bytes() == b"best"
+    assert (tmp_path / "run" / "history.jsonl").read_text().count("\n") == 1
+
+
+def test_model_of_a_run_without_an_epoch_stays_out_of_sight(tmp_path: Path):
+    folder = RunFolder(tmp_path / "run")
+    folder.write_model(save)
+    assert not (tmp_path / "run").exists()
+    folder.discard()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_model_path_takes_a_run_or_a_file(tmp_path: Path):

@@ -9,9 +9,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from scipy import sparse
 
 from contractive import _validation
-from contractive._validation import check_choice, check_count, check_flag, check_interval, check_rows
+from contractive._validation import (
+    check_choice,
+    check_count,
+    check_flag,
+    check_interval,
+    check_rows,
+    check_seed,
+    check_weights,
+    shown,
+)
 
 TABLE = np.linspace(0, 1, 12).reshape(4, 3)
 
@@ -59,6 +69,21 @@ def test_count_refuses_what_is_too_small(value):
         check_count("n", value)
 
 
+@pytest.mark.parametrize(("value", "inside"), [(0.5, True), (1e-9, True), (0, False), (1, False), (1.5, False)])
+def test_strict_interval_with_two_ends_lies_between_them(value, inside):
+    if inside:
+        assert check_interval("x", value, low=0, high=1, strict=True) == value
+        return
+    with refusal(ValueError, "`x` must be > 0 and < 1; got", repr(value)):
+        check_interval("x", value, low=0, high=1, strict=True)
+
+
+def test_interval_with_two_ends_holds_them():
+    assert [check_interval("x", end, low=0, high=1) for end in (0, 1)] == [0, 1]
+    with refusal(ValueError, "`x` must be >= 0 and <= 1; got 1.1"):
+        check_interval("x", 1.1, low=0, high=1)
+
+
 @pytest.mark.parametrize("value", [1.0, 0.5, "3", None, True, np.True_, np.float64(2), np.ones(1, int)])
 def test_count_refuses_what_is_no_whole_number(value):
     with refusal(TypeError, "`n` must be a whole number >= 1; got", repr(value)):
@@ -80,6 +105,63 @@ def test_flag_takes_booleans_only():
             check_flag("tied", value)
 
 
+@pytest.mark.parametrize("value", [None, 0, 2**32 - 1, np.int64(7), np.random.RandomState(0)])
+def test_seed_is_what_numpy_takes(value):
+    check_seed("random_state", value)
+
+
+@pytest.mark.parametrize(
+    ("value", "error"),
+    [(-1, ValueError), (2**32, ValueError), (0.5, TypeError), ("0", TypeError), (True, TypeError)],
+)
+def test_seed_refuses_the_rest(value, error: type[Exception]):
+    with refusal(error, "`random_state` must be None, a RandomState or", "0 to 4294967295; got", repr(value)):
+        check_seed("random_state", value)
+
+
+@pytest.mark.parametrize(
+    "value", [[1, 2, 0], np.array([0.5, 0, 3], np.float32), np.array([True, False, True]), (1,) * 3]
+)
+def test_weights_become_floats_of_the_same_value(value):
+    weights = check_weights("sample_weight", value, 3)
+    assert weights is not None
+    assert weights.dtype == np.float64
+    assert np.array_equal(weights, np.asarray(value, float))
+
+
+def test_no_weights_stay_none():
+    assert check_weights("sample_weight", None, 3) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "words"),
+    [
+        ([1, 2], ValueError, ["1-d", "shape (3,)", "got shape (2,)"]),
+        ([[1, 2, 3]], ValueError, ["1-d", "got shape (1, 3)"]),
+        (1.0, ValueError, ["1-d", "got shape ()"]),
+        ([[1], [2, 3], 4], ValueError, ["1-d", "got [[1], [2, 3], 4]"]),
+        (["1", "2", "3"], TypeError, ["numbers", "<U1"]),
+        ([1, None, 2], TypeError, ["numbers", "object"]),
+        ([1j, 1, 1], TypeError, ["numbers", "complex"]),
+        ([1, -0.5, -2], ValueError, [">= 0", "-0.5 at row 1"]),
+        ([1, 2, np.nan], ValueError, ["finite", "nan at row 2"]),
+        ([np.inf, 2, 1], ValueError, ["finite", "inf at row 0"]),
+        ([0, 0, 0], ValueError, ["> 0", "3 zeros"]),
+    ],
+)
+def test_weights_refuse_what_does_not_count_rows(value, error: type[Exception], words: list[str]):
+    with refusal(error, "`sample_weight` must", *words):
+        check_weights("sample_weight", value, 3)
+
+
+def test_a_value_is_shown_in_one_line_of_bounded_length():
+    assert shown("a  b") == "'a  b'"
+    assert shown(np.eye(2)) == "array([[1., 0.], [0., 1.]])"
+    assert len(shown(list(range(1000)))) == 120
+    with refusal(ValueError, "`loss` must be one of 'a'; got array([[1., 0.,", "..."):
+        check_choice("loss", np.eye(50), ["a"])
+
+
 @pytest.mark.parametrize("dtype", ["uint8", "float32", "float64"])
 def test_rows_of_the_three_types_are_not_copied(dtype: str):
     X = TABLE.astype(dtype)
@@ -88,7 +170,15 @@ def test_rows_of_the_three_types_are_not_copied(dtype: str):
 
 @pytest.mark.parametrize(
     ("dtype", "expected"),
-    [("bool", "float32"), ("float16", "float32"), ("int8", "float64"), ("int64", "float64"), ("uint16", "float64")],
+    [
+        ("bool", "float32"),
+        ("float16", "float32"),
+        (">f4", "float32"),
+        (">f8", "float64"),
+        ("int8", "float64"),
+        ("int64", "float64"),
+        ("uint16", "float64"),
+    ],
 )
 def test_rows_of_other_types_become_floats_of_the_same_value(dtype: str, expected: str):
     X = (100 * TABLE).astype(dtype)
@@ -121,35 +211,85 @@ def test_rows_come_from_nested_lists():
         (np.ones(5), ValueError, ["2-d", "got 1-d of shape (5,)", "X.reshape(1, -1)", "X.reshape(-1, 1)"]),
         (np.ones((4, 2, 2)), ValueError, ["2-d", "got 3-d of shape (4, 2, 2)", "X.reshape(len(X), -1)"]),
         (np.ones((0, 3)), ValueError, ["at least 1 row", "got 0", "(0, 3)"]),
-        (np.ones((3, 0)), ValueError, ["at least 1 feature", "got 0", "(3, 0)"]),
+        (np.ones((3, 0)), ValueError, ["0 feature(s)", "(3, 0)", "minimum of 1"]),
         ([], ValueError, ["2-d", "(0,)"]),
         ([[1, 2], [3]], ValueError, ["rectangular"]),
         ([["a", "b"]], TypeError, ["hold numbers", "strings"]),
         (np.array([[b"a"]]), TypeError, ["hold numbers", "bytes"]),
-        (np.array([[None, 1]]), TypeError, ["hold numbers", "objects"]),
-        (np.ones((2, 2), complex), TypeError, ["hold numbers", "complex"]),
+        (np.array([[{}, 1]]), TypeError, ["hold numbers", "objects", "Encode them"]),
+        (np.array([["a", 1]], object), TypeError, ["hold numbers", "objects", "'a'"]),
+        (np.array([[None, 1]]), ValueError, ["finite", "NaN at row 0, column 0"]),
+        (np.ones((2, 2), complex), ValueError, ["Complex data", "real numbers", "complex128"]),
         (np.zeros((2, 2), "M8[s]"), TypeError, ["hold numbers", "datetime64"]),
         (np.zeros((2, 2), "f4,f4"), TypeError, ["hold numbers"]),
-        (None, TypeError, ["hold numbers", "objects"]),
+        (None, ValueError, ["2-d", "got 0-d of shape ()"]),
     ],
 )
 def test_rows_refuse_other_shapes_and_kinds(X, error: type[Exception], words: list[str]):
-    with refusal(error, "`X` must", *words):
+    with refusal(error, *words) as info:
         check_rows(X)
+    assert "`X`" in str(info.value)
 
 
-def test_rows_refuse_sparse_matrices_with_the_remedy():
-    from scipy.sparse import csr_array
+def test_rows_of_objects_that_are_numbers_are_these_numbers():
+    rows = check_rows(TABLE.astype(object))
+    assert rows.dtype == np.float64
+    assert np.array_equal(rows, TABLE)
 
-    with refusal(TypeError, "`X` must be a dense array", "csr_array", "X.toarray()"):
-        check_rows(csr_array(TABLE))
+
+def test_rows_refuse_too_few_rows_under_the_name_given():
+    with refusal(ValueError, "`H` must have at least 5 rows; got 4"):
+        check_rows(TABLE, name="H", min_rows=5)
 
 
-def test_rows_refuse_too_few_rows_and_other_features():
-    with refusal(ValueError, "`X` must have at least 5 rows; got 4"):
-        check_rows(TABLE, min_rows=5)
-    with refusal(ValueError, "`H` must have 4 features", "got 3"):
-        check_rows(TABLE, name="H", n_features=4)
+def test_rows_refuse_what_the_arithmetic_cannot_hold():
+    X = TABLE.copy()
+    X[2, 1] = -1e39
+    assert check_rows(X) is X
+    with refusal(ValueError, "`X` must lie within 3.4e+38", "got -1e+39 at row 2, column 1", "Scale"):
+        check_rows(X, largest=float(np.finfo(np.float32).max))
+
+
+SPARSE = [sparse.csr_array, sparse.csr_matrix, sparse.csc_array, sparse.coo_array, sparse.lil_array, sparse.dok_array]
+
+
+@pytest.mark.parametrize("kind", SPARSE)
+@pytest.mark.parametrize(("dtype", "expected"), [("float32", "float32"), ("uint8", "uint8"), ("bool", "float32")])
+def test_sparse_rows_become_csr_of_the_same_values(kind, dtype: str, expected: str):
+    X = (TABLE * (TABLE > 0.4)).astype(dtype)
+    rows = check_rows(kind(X))
+    assert rows.format == "csr"
+    assert rows.dtype == expected
+    assert np.array_equal(rows.toarray(), X)
+
+
+def test_sparse_entries_that_stand_twice_are_added_and_the_data_given_stays():
+    X = sparse.csr_array((np.array([0.7, 0.6, 0.1]), np.array([1, 1, 0]), np.array([0, 3, 3])), shape=(2, 2))
+    rows = check_rows(X)
+    assert np.allclose(rows.toarray(), [[0.1, 1.3], [0, 0]])
+    assert X.nnz == 3
+    with refusal(ValueError, "[0, 1]", "1.3 at row 0, column 1"):
+        check_rows(X, unit_interval=True)
+
+
+@pytest.mark.parametrize("block", [1, 3, 1 << 22])
+def test_sparse_rows_name_the_place_of_a_wrong_value(block: int, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(_validation, "_BLOCK_ENTRIES", block)
+    X = TABLE * (TABLE > 0.4)
+    X[3, 1] = np.nan
+    with refusal(ValueError, "`X` must be finite; got NaN at row 3, column 1."):
+        check_rows(sparse.csr_array(X))
+    X[3, 1] = 1.5
+    with refusal(ValueError, "[0, 1]", "1.5 at row 3, column 1"):
+        check_rows(sparse.csr_array(X), unit_interval=True)
+
+
+def test_sparse_rows_are_refused_as_dense_ones():
+    with refusal(ValueError, "at least 2 rows"):
+        check_rows(sparse.csr_array((1, 3)), min_rows=2)
+    with refusal(ValueError, "Complex data"):
+        check_rows(sparse.csr_array(TABLE.astype(complex)))
+    assert check_rows(sparse.csr_array((4, 3)), unit_interval=True).nnz == 0
 
 
 @pytest.mark.parametrize(("value", "word"), [(math.nan, "NaN"), (math.inf, "infinity"), (-math.inf, "-infinity")])

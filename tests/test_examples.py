@@ -1,0 +1,45 @@
+"""Every example runs to its end at toy size, in a process of its own, without a warning."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = sorted(Path(__file__).parents[1].glob("examples/*.py"))
+TOY = ["--rows", "40", "--epochs", "2"]
+# Most of such a run is compiling.
+FLAGS = " ".join(
+    [
+        "--xla_backend_optimization_level=0",
+        "--xla_llvm_disable_expensive_passes=true",
+        "--xla_cpu_use_fusion_emitters=false",
+    ]
+)
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+def test_example_runs_at_toy_size(example: Path, tmp_path: Path):
+    finished = subprocess.run(
+        [sys.executable, "-W", "error", str(example), *TOY],
+        cwd=tmp_path,
+        env=os.environ | {"XLA_FLAGS": FLAGS},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert finished.returncode == 0, finished.stderr
+    numbers = [float(number) for number in re.findall(r"-?\d+\.\d+", finished.stdout)]
+    assert len(numbers) >= 4, finished.stdout
+    assert not re.search(r"\b(nan|inf)\b", finished.stdout, re.IGNORECASE), finished.stdout
+
+
+def test_examples_are_short_cells_under_one_heading():
+    assert EXAMPLES
+    for example in EXAMPLES:
+        text = example.read_text()
+        assert text.startswith('"""')
+        assert text.count("\n# %% ") >= 3
+        assert len(text.splitlines()) < 80

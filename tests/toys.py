@@ -1,0 +1,48 @@
+"""Small estimators on a few digits, shared by the tests so that their compiled steps are shared, too."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from contractive import ContractiveAutoencoder
+from contractive.datasets import load_digits
+
+X = load_digits()[0][0][:200]
+
+
+def small(kind: Any = ContractiveAutoencoder, **parameters: Any) -> Any:
+    """An estimator of 7 components and 2 epochs from seed 0, unless said otherwise."""
+    return kind(**({"n_components": 7, "loss": "cross_entropy", "max_epochs": 2, "random_state": 0} | parameters))
+
+
+def bits(estimator: Any) -> list[bytes]:
+    """All arrays of a fitted model, to the bit."""
+    return [np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(estimator.model_)]
+
+
+def assert_same_training(one: Any, other: Any) -> None:
+    """Two fits have left the same bits and, but for the clock, the same records."""
+    assert bits(one) == bits(other)
+    for curve in ("loss_curve_", "jacobian_norm_curve_", "validation_loss_curve_"):
+        assert getattr(one, curve) == getattr(other, curve)
+    assert [record.epoch for record in one.history_] == [record.epoch for record in other.history_]
+
+
+class Convolution(eqx.Module):
+    """An encoder of 8 x 8 pictures, with an array of whole numbers that is no parameter."""
+
+    filters: eqx.nn.Conv2d
+    readout: eqx.nn.Linear
+    places: Any
+
+    def __init__(self, n_components: int = 5, *, seed: int = 0):
+        one, two = jax.random.split(jax.random.key(seed))
+        self.filters = eqx.nn.Conv2d(1, 3, kernel_size=3, stride=2, key=one)
+        self.readout = eqx.nn.Linear(27, n_components, key=two)
+        self.places = jnp.arange(27)[::-1]
+
+    def __call__(self, x):
+        return self.readout(jnp.tanh(self.filters(x.reshape(1, 8, 8))).reshape(-1)[self.places])
