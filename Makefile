@@ -26,7 +26,7 @@ types: .venv/.dev ## static types of the package, its tests and its tools
 check: lint types test ## what the continuous integration runs
 
 bench: .venv/.runtime ## speed against the peers, side by side; makes their environments itself
-	$(BIN)/python benchmarks/speed/run.py
+	$(BIN)/python benchmarks/speed/run.py && $(BIN)/python benchmarks/speed/deep.py
 
 clean: ## remove the environment and everything that was made
 	rm -rf .venv runs dist benchmarks/speed/.envs

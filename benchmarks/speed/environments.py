@@ -12,7 +12,7 @@ import venv
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["ENVIRONMENTS", "ENVS_FOLDER", "PEERS", "Environment", "MissingPeerError", "ensure"]
+__all__ = ["DEEP_PEERS", "ENVIRONMENTS", "ENVS_FOLDER", "PEERS", "Environment", "MissingPeerError", "ensure"]
 
 ENVS_FOLDER = Path(__file__).parent / ".envs"
 _STAMP = "requirements.json"
@@ -79,6 +79,14 @@ PEERS: dict[str, str] = {
     "torch_compiled": "torch",
     "torch_by_hand": "torch",
     "keras_jax": "keras",
+}
+
+# The same for the deep job; its contenders on plain JAX run in this package's own environment.
+DEEP_PEERS: dict[str, str] = {
+    "deep_torch_compiled": "torch",
+    "deep_torch_jacrev": "torch",
+    "deep_torch_compiled_plain": "torch",
+    "deep_torch_plain": "torch",
 }
 
 

@@ -1,11 +1,11 @@
-"""How the driver talks to a contender: JSON lines to a worker process that trains the one job.
+"""How the driver talks to a contender: JSON lines to a worker process that trains one job.
 
 Imported by every peer inside its own environment, so: the standard library and NumPy only.
 The worker is started as `python peers/NAME.py DATA.npy BATCH`. It answers one line
 `{"ready": true, "compile_seconds": ..., "versions": {...}}`, then one line a command:
 
     {"run": n}      -> {"seconds": ..., "minibatches": n}
-    {"check": n}    -> the numbers of `Check`, after n minibatches from the initial state
+    {"check": n}    -> the numbers to agree on (`Check`), after n minibatches from the initial state
     {"call": name}  -> what that method of the contender returns
     {"quit": true}  -> ends
 """
@@ -21,7 +21,7 @@ import sys
 import tempfile
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, TypedDict
 
@@ -35,6 +35,7 @@ __all__ = [
     "Check",
     "Contender",
     "Totals",
+    "Trainer",
     "Worker",
     "WorkerError",
     "check_values",
@@ -83,11 +84,11 @@ def check_values(totals: Totals, minibatches: int, weight: np.ndarray) -> Check:
     }
 
 
-class Contender(ABC):
-    """One implementation of the job.
+class Trainer(ABC):
+    """One implementation of a job: what a worker's process serves.
 
     Args:
-        data: Rows in [0, 1], float32, of shape (n, N_FEATURES); n a multiple of `batch_size`.
+        data: Rows in [0, 1], float32, of shape (n, features); n a multiple of `batch_size`.
         batch_size: Rows a minibatch.
     """
 
@@ -105,15 +106,15 @@ class Contender(ABC):
 
     @abstractmethod
     def reset(self) -> None:
-        """Puts the initial weight and zero biases back."""
+        """Puts the initial parameters back."""
 
     @abstractmethod
     def run_span(self, start: int, stop: int) -> Totals:
         """Trains on minibatches start..stop-1 in order and blocks until that is done."""
 
     @abstractmethod
-    def weight(self) -> np.ndarray:
-        """The weight now, of shape (N_FEATURES, N_HIDDEN)."""
+    def check(self, minibatches: int) -> Mapping[str, Any]:
+        """Trains from the initial state and reports what came of it."""
 
     def run(self, minibatches: int) -> Totals:
         """Trains on the next minibatches, starting over at the end of the data."""
@@ -127,14 +128,26 @@ class Contender(ABC):
             self._position = stop % self.n_batches
         return reconstruction_error, jacobian_frobenius_sq
 
-    def check(self, minibatches: int) -> Check:
-        """Trains from the initial state and reports what came of it."""
+    def run_afresh(self, minibatches: int) -> Totals:
+        """Trains from the initial state on the first minibatches."""
         self.reset()
         self._position = 0
-        return check_values(self.run(minibatches), minibatches, self.weight())
+        return self.run(minibatches)
 
 
-def main(contender: type[Contender], *, warmup: int = 3) -> None:
+class Contender(Trainer):
+    """One implementation of the tutorial's job; its rows have N_FEATURES entries."""
+
+    @abstractmethod
+    def weight(self) -> np.ndarray:
+        """The weight now, of shape (N_FEATURES, N_HIDDEN)."""
+
+    def check(self, minibatches: int) -> Check:
+        """Trains from the initial state and reports what came of it."""
+        return check_values(self.run_afresh(minibatches), minibatches, self.weight())
+
+
+def main(contender: type[Trainer], *, warmup: int = 3) -> None:
     """The worker's process: `python NAME.py DATA.npy BATCH`.
 
     Args:
@@ -158,7 +171,7 @@ def main(contender: type[Contender], *, warmup: int = 3) -> None:
         _answer(answers, _obey(worker, command))
 
 
-def _obey(worker: Contender, command: dict[str, Any]) -> Any:
+def _obey(worker: Trainer, command: dict[str, Any]) -> Any:
     if "run" in command:
         start = time.perf_counter()
         worker.run(command["run"])

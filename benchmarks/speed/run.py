@@ -9,19 +9,17 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from environments import PEERS, MissingPeerError, ensure
+from environments import PEERS
 from protocol import N_FEATURES, N_HIDDEN, Worker
+from racing import entry, interpreters, machine, peak_memory, start_workers, take_turns
 from reference import check, disagreements
 from table import write_table
 
@@ -33,7 +31,6 @@ N_ROWS = 50_000
 BATCHES = (10, 100, 1000)
 CHECKED_MINIBATCHES = {10: 50, 100: 5, 1000: 5}
 SECONDS_A_TURN = 1.2  # how long one contender trains before the next one's turn
-PAUSE = 0.3  # seconds between turns: threads of the one before may still spin
 
 
 def main() -> None:
@@ -45,12 +42,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=HERE, help="folder for results.json and README.md")
     options = parser.parse_args()
     results: dict[str, Any] = {"machine": machine(), "rounds": options.rounds, "missing": {}, "training": {}}
-    interpreters = environments(options.only, results["missing"])
+    contenders = interpreters(OURS, PEERS, options.only, results["missing"])
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "train.npy"
         np.save(data, load_mnist("float32")[0][0])
         for batch_size in options.batch:
-            results["training"][str(batch_size)] = race(interpreters, data, batch_size, options.rounds)
+            results["training"][str(batch_size)] = race(contenders, data, batch_size, options.rounds)
             save(results, options.out)
     results["processes"] = processes(options.rounds)
     save(results, options.out)
@@ -63,41 +60,15 @@ def save(results: dict[str, Any], folder: Path) -> None:
     write_table(results, folder / "README.md")
 
 
-def machine() -> dict[str, Any]:
-    """What the numbers were measured on."""
-    name = next(
-        (line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")),  # noqa: SIM115
-        platform.processor(),
-    )
-    return {"processor": name, "cores": os.cpu_count(), "python": platform.python_version()}
-
-
-def environments(peers: list[str], missing: dict[str, str]) -> dict[str, Path]:
-    """The interpreter of each contender; a peer that cannot be had is named with the reason."""
-    interpreters = {name: Path(sys.executable) for name in OURS}
-    for peer in peers:
-        try:
-            interpreters[peer] = ensure(PEERS[peer])
-        except MissingPeerError as error:
-            missing[peer] = str(error)
-            print(f"missing: {peer}: {error}", file=sys.stderr)
-    return interpreters
-
-
-def race(interpreters: dict[str, Path], data: Path, batch_size: int, rounds: int) -> dict[str, Any]:
+def race(contenders: dict[str, Path], data: Path, batch_size: int, rounds: int) -> dict[str, Any]:
     """Seconds an epoch of each contender in each round, with the check of what it computes."""
     n_minibatches = N_ROWS // batch_size
     rows = np.load(data, mmap_mode="r")
     entries: dict[str, Any] = {}
-    with ExitStack() as stack:
-        workers = {
-            name: stack.enter_context(start(name, interpreter, data, batch_size))
-            for name, interpreter in interpreters.items()
-        }
+    with start_workers(contenders, data, batch_size) as workers:
         turns: dict[str, int] = {}
         for name, worker in workers.items():
-            ready = worker.wait_ready()
-            entries[name] = {"versions": ready["versions"], "compile_seconds": ready["compile_seconds"], "seconds": []}
+            entries[name] = entry(worker)
             entries[name]["disagreements"] = disagreement(name, worker, rows, batch_size)
             worker.ask({"run": 2})
             probe = worker.ask({"run": 5})["seconds"] / 5
@@ -105,24 +76,14 @@ def race(interpreters: dict[str, Path], data: Path, batch_size: int, rounds: int
         products = []
         for _ in range(rounds):
             products.append(workers[OURS[0]].ask({"call": "matrix_product_gflops"})["gflops"])
-            for name, worker in workers.items():
-                time.sleep(PAUSE)
-                answer = worker.ask({"run": turns[name]})
-                entries[name]["seconds"].append(answer["seconds"] / answer["minibatches"] * n_minibatches)
-            latest = "  ".join(f"{name} {entry['seconds'][-1]:.2f}" for name, entry in entries.items())
+            for name, seconds in take_turns(workers, turns).items():
+                entries[name]["seconds"].append(seconds * n_minibatches)
+            latest = "  ".join(f"{name} {entries[name]['seconds'][-1]:.2f}" for name in workers)
             print(f"batch {batch_size}: {latest}", flush=True)
         for name, worker in workers.items():
             entries[name]["peak_memory_mib"] = peak_memory(worker.pid)
     flops = 6 * 2 * N_ROWS * N_FEATURES * N_HIDDEN
     return {"contenders": entries, "gflops": products, "flop_an_epoch": flops}
-
-
-@contextmanager
-def start(name: str, interpreter: Path, data: Path, batch_size: int) -> Iterator[Worker]:
-    """A contender's process."""
-    script = HERE / ("ours" if name in OURS else "peers") / f"{name}.py"
-    with Worker([str(interpreter), str(script)], data, batch_size) as worker:
-        yield worker
 
 
 def disagreement(name: str, worker: Worker, rows: np.ndarray, batch_size: int) -> list[str] | None:
@@ -131,13 +92,7 @@ def disagreement(name: str, worker: Worker, rows: np.ndarray, batch_size: int) -
         return None
     minibatches = CHECKED_MINIBATCHES[batch_size]
     expected = check(rows, batch_size, minibatches, as_published=name == "theano_as_published")
-    return disagreements(worker.ask({"check": minibatches}), expected)  # type: ignore[arg-type]
-
-
-def peak_memory(pid: int) -> float:
-    """The most memory that a running process has had resident, in MiB."""
-    status = Path(f"/proc/{pid}/status").read_text()
-    return next(int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith("VmHWM"))
+    return disagreements(worker.ask({"check": minibatches}), expected)
 
 
 def processes(rounds: int) -> dict[str, Any]:

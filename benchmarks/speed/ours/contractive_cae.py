@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -25,7 +24,7 @@ from contractive.jacobian import jacobian_frobenius_sq
 from contractive.models import AutoEncoder, initialize
 from contractive.objectives import Objective
 from contractive.penalties import Contraction
-from contractive.training import TrainingState, chunk_runner, epoch_order, resolve_optimizer
+from contractive.training import ChunkRunner, chunk_runner, epoch_keys, epoch_order, initial_state, resolve_optimizer
 
 PRODUCT_SIDE = 4096
 SCALE = 256
@@ -40,15 +39,20 @@ class ContractiveAutoEncoder(Contender):
         """Put the data where it is wanted; compiling happens here and in the warm-up."""
         self._rows = np.round(self.data * SCALE).astype(np.uint8)
         self._sgd = resolve_optimizer("sgd", LEARNING_RATE)
-        order = epoch_order(len(self.data), self.batch_size, shuffle=False, seed=0, epoch=1)
-        self._order = jnp.asarray(order)
+        self._order = epoch_order(len(self.data), self.batch_size, shuffle=False, seed=0, epoch=1)
+        self._keys = epoch_keys(self.n_batches, seed=0, epoch=1)
         self._square = jnp.ones((PRODUCT_SIDE, PRODUCT_SIDE))
         self._product = jax.jit(jnp.matmul).lower(self._square, self._square).compile()
         self.reset()
-        self._run = self.runner(self._state.model)
+        self._run = self.runner(self.model())
         return {"jax": jax.__version__, "numpy": np.__version__}
 
-    def runner(self, model: AutoEncoder) -> Callable[..., TrainingState]:
+    def model(self) -> AutoEncoder:
+        """The model now."""
+        assert isinstance(self._state.model, AutoEncoder)
+        return self._state.model
+
+    def runner(self, model: AutoEncoder) -> ChunkRunner:
         """What trains on a chunk."""
         objective = Objective((Contraction(CONTRACTION),))
         return chunk_runner(
@@ -59,17 +63,16 @@ class ContractiveAutoEncoder(Contender):
             batch_size=self.batch_size,
             uint8_scale=SCALE,
             engine=self.engine,
-        )
+        )[0]
 
     def reset(self) -> None:
         """Put the initial state back."""
         model = initialize(N_FEATURES, N_HIDDEN, rng=np.random.RandomState(123), loss="cross_entropy")
-        self._state = TrainingState(model, self._sgd.init(model), jnp.zeros((self.n_batches, 2)))  # type: ignore[arg-type]
+        self._state = initial_state(model, self._sgd, self.n_batches)
 
     def run_span(self, start: int, stop: int) -> Totals:
         """Train on some minibatches; the second number is left to `check`, as the loop reports norms, not squares."""
-        bounds = jnp.asarray([start, stop], jnp.int32)
-        self._state = self._run(self._state, order=self._order, bounds=bounds)
+        self._state = self._run(self._state, order=self._order, bounds=(start, stop), keys=self._keys)
         return float(np.array(self._state.costs)[start:stop, 0].sum(dtype=np.float64)), 0.0
 
     def check(self, minibatches: int) -> Check:
@@ -84,7 +87,7 @@ class ContractiveAutoEncoder(Contender):
 
     def weight(self) -> np.ndarray:
         """The weight now, of shape (features, hidden)."""
-        return np.array(self._state.model.weight).T
+        return np.array(self.model().weight).T
 
     def matrix_product_gflops(self) -> dict[str, float]:
         """What this process reaches in one square float32 product."""

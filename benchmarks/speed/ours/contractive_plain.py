@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 
 import jax
@@ -14,13 +13,13 @@ from protocol import LEARNING_RATE, main
 from contractive.models import AutoEncoder
 from contractive.native import MAX_BATCH, build_kernel
 from contractive.objectives import Objective, Parts
-from contractive.training import TrainingState, chunk_runner, run_kernel
+from contractive.training import ChunkRunner, chunk_runner, run_kernel
 
 
 class WithoutJacobian(Objective):
     """The mean reconstruction error alone; the Jacobian's norm is not even measured."""
 
-    def __call__(self, model, x, row_weights):
+    def __call__(self, model, x, row_weights, key=None):
         """The cost is its only part."""
 
         def error(x):
@@ -33,7 +32,7 @@ class WithoutJacobian(Objective):
 class PlainAutoEncoder(ContractiveAutoEncoder):
     """Everything as in `ContractiveAutoEncoder`, engine included, but the objective."""
 
-    def runner(self, model: AutoEncoder) -> Callable[..., TrainingState]:
+    def runner(self, model: AutoEncoder) -> ChunkRunner:
         """What trains on a chunk."""
         n_features = model.weight.shape[1]
         small = self.batch_size <= MAX_BATCH
@@ -41,7 +40,7 @@ class PlainAutoEncoder(ContractiveAutoEncoder):
         if kernel is None:
             return chunk_runner(
                 model, WithoutJacobian(), self._sgd, self._rows, batch_size=self.batch_size, uint8_scale=SCALE
-            )
+            )[0]
         settings = {"contraction": 0.0, "learning_rate": LEARNING_RATE, "scale": SCALE}
         return partial(run_kernel, kernel=kernel, rows=self._rows, **settings)
 
