@@ -73,7 +73,7 @@ def count_flops(plan: Plan, sizes: tuple[int, ...], batch: int) -> float:
     gram = 3 * 2 * first * first * features / batch
     return {
         Plan.LAYER: 0.0,
-        Plan.TWO_GRAMS: gram + 3 * 2 * first * first * top / batch,
+        Plan.TWO_GRAMS: 3 * 2 * first * first + gram + 3 * 2 * first * first * top / batch,
         Plan.GRAM: down + (2 + 5 / 4) * top * first * first + gram,
         Plan.DOWN: down + 3 * 2 * top * first * features,
         Plan.UP: sum(3 * 2 * features * below * above for below, above in pairwise(sizes[1:])),
