@@ -98,13 +98,13 @@ def _stack() -> Model:
         (
             layer((FEATURES, 5), "sigmoid", tied=True, loss="cross_entropy"),
             layer((5, 4), "tanh", tied=False, loss="squared_error"),
-            layer((4, 3), "softplus", tied=True, loss="cross_entropy"),
+            layer((4, 3), "softplus", tied=True, loss="squared_error"),
         )
     )
 
 
 def _stack_of_callable() -> Model:
-    below = initialize(FEATURES, 4, rng=np.random.RandomState(6), dtype=np.float64)
+    below = initialize(FEATURES, 4, rng=np.random.RandomState(6), loss="cross_entropy", dtype=np.float64)
     return Stack((below, _wrap(_perceptron((4, 5, 3), 1), n_features=4)))
 
 

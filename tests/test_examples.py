@@ -8,16 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from toys import QUICK_FLAGS
+
 EXAMPLES = sorted(Path(__file__).parents[1].glob("examples/*.py"))
 TOY = ["--rows", "40", "--epochs", "2"]
-# Most of such a run is compiling.
-FLAGS = " ".join(
-    [
-        "--xla_backend_optimization_level=0",
-        "--xla_llvm_disable_expensive_passes=true",
-        "--xla_cpu_use_fusion_emitters=false",
-    ]
-)
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
@@ -25,7 +19,7 @@ def test_example_runs_at_toy_size(example: Path, tmp_path: Path):
     finished = subprocess.run(
         [sys.executable, "-W", "error", str(example), *TOY],
         cwd=tmp_path,
-        env=os.environ | {"XLA_FLAGS": FLAGS},
+        env=os.environ | {"XLA_FLAGS": QUICK_FLAGS},
         capture_output=True,
         text=True,
         timeout=300,

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from contractive.activations import ACTIVATIONS
@@ -102,7 +102,7 @@ def test_both_derivatives_equal_forward_mode_as_matrices_and_as_maps(name, x64):
 sizes_of_chains = st.lists(st.integers(1, 7), min_size=2, max_size=5).map(tuple)
 
 
-@settings(max_examples=12, deadline=None, derandomize=True, database=None)
+@settings(max_examples=12, deadline=None, derandomize=True, database=None, phases=[Phase.generate])
 @given(sizes=sizes_of_chains, linear_top=st.booleans(), seed=st.integers(0, 2**16))
 def test_all_plans_agree_on_value_distance_and_gradient(sizes, linear_top, seed):
     with jax.enable_x64(True):
@@ -145,7 +145,7 @@ def product(weights: Any, slopes: Any) -> Any:
     return reduce(lambda below, layer: layer @ below, layers)
 
 
-@settings(max_examples=200, deadline=None, derandomize=True, database=None)
+@settings(max_examples=200, deadline=None, derandomize=True, database=None, phases=[Phase.generate])
 @given(
     sizes=st.lists(st.integers(1, 4000), min_size=2, max_size=6).map(tuple),
     linear_top=st.booleans(),
@@ -191,7 +191,7 @@ def test_operations_are_counted_as_the_compiler_counts_them(plan):
     slopes = [jax.ShapeDtypeStruct((batch, units), jnp.float32) for units in sizes[1:]]
     compiled = jit_for_once(jax.value_and_grad(cost, argnums=(0, 1))).lower(weights, slopes).compile()
     counted = compiled.cost_analysis()["flops"] / batch  # type: ignore[index]
-    np.testing.assert_allclose(count_flops(plan, sizes, batch), counted, rtol=0.15)
+    np.testing.assert_allclose(count_flops(plan, sizes, batch), counted, rtol=0.05)
 
 
 @pytest.mark.parametrize("units", [7, 256, 301])

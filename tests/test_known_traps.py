@@ -58,6 +58,18 @@ def test_the_slope_is_the_activations_own_and_not_the_sigmoids(activation, x64):
     np.testing.assert_allclose(norms_sq(model), by_hand, rtol=1e-12)
 
 
+def linear(a: Any) -> Any:
+    """No identity, in spite of its name."""
+    return jnp.tanh(a)
+
+
+def test_a_function_is_not_known_by_its_name(x64):
+    model = initialize(6, 6, rng=np.random.RandomState(9), hidden_layer_sizes=(3,), activation=linear, dtype=np.float64)
+    assert_penalty_is_the_jacobians(model)
+    model = random_model(np.random.RandomState(9), tied=True, activation=linear, loss="squared_error", sizes=(6, 3))
+    assert_penalty_is_the_jacobians(model)
+
+
 def test_a_convolutional_encoder_is_no_matrix_of_its_kernel(x64):
     model = MODELS["convolution"]()
     assert_penalty_is_the_jacobians(model)

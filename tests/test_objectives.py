@@ -84,14 +84,14 @@ def test_a_sum_of_penalties_is_its_terms_to_the_bit(x64):
 def test_the_norm_of_a_deep_encoder_is_estimated_by_the_root_of_the_mean_square(penalties, x64):
     model, rng = MODELS["deep tied"](), np.random.RandomState(12)
     x, draws = jnp.asarray(rng.uniform(size=(6, model.n_features))), 500
-    row_weights = jnp.asarray([0.1, 0.2, 0.3, 0.25, 0.15, 0.0])
+    row_weights = 2 * jnp.asarray([0.1, 0.2, 0.3, 0.25, 0.15, 0.0])
 
     @jit_for_once
     def norms(keys: Any) -> Any:
         return jax.vmap(lambda key: Objective(penalties)(model, x, row_weights, key)[1].jacobian_norm)(keys)
 
     squares = np.asarray(norms(jax.random.split(jax.random.key(3), draws))) ** 2
-    exact = row_weights @ np.sum(jacobians(model, x) ** 2, axis=(1, 2))
+    exact = 2**2 * (row_weights / 2) @ np.sum(jacobians(model, x) ** 2, axis=(1, 2))
     assert abs(squares.mean() - exact) < 4 * squares.std() / np.sqrt(draws)
     assert squares.std() > 0
 

@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from functools import cache
 from typing import Any
 
 import equinox as eqx
@@ -13,6 +14,8 @@ from sklearn.base import clone
 
 from contractive import ContractiveAutoencoder, DenoisingAutoencoder
 from toys import Convolution, X, assert_same_training, bits, small
+
+pytestmark = pytest.mark.usefixtures("quickly_compiled")
 
 
 class Deconvolution(eqx.Module):
@@ -38,9 +41,15 @@ def arrays(module: Any) -> list[np.ndarray]:
     return [np.asarray(leaf) for leaf in jax.tree.leaves(eqx.filter(module, eqx.is_array))]
 
 
-@pytest.fixture(scope="module", params=[None, Deconvolution()], ids=["affine decoder", "own decoder"])
+@cache
+def trained(own_decoder: bool) -> Any:
+    decoder = Deconvolution() if own_decoder else None
+    return convolutional(decoder=decoder, contraction=0.001, max_epochs=40, batch_size=32).fit(X)
+
+
+@pytest.fixture(params=[False, True], ids=["affine decoder", "own decoder"])
 def fitted(request: pytest.FixtureRequest) -> Any:
-    return convolutional(decoder=request.param, contraction=0.001, max_epochs=40, batch_size=32).fit(X)
+    return trained(request.param)
 
 
 def test_it_learns(fitted):
@@ -72,7 +81,6 @@ def test_there_are_no_components(fitted):
         _ = fitted.intercept_
 
 
-@pytest.mark.usefixtures("quickly_compiled")
 def test_training_starts_from_the_modules_values_and_leaves_them():
     encoder = Convolution()
     values = arrays(encoder)
@@ -86,7 +94,6 @@ def test_training_starts_from_the_modules_values_and_leaves_them():
         assert np.array_equal(trained, before) == (before.dtype == np.int32)
 
 
-@pytest.mark.usefixtures("quickly_compiled")
 @pytest.mark.parametrize("kind", [ContractiveAutoencoder, DenoisingAutoencoder])
 @pytest.mark.parametrize("optimizer", ["adam", "momentum"])
 def test_portions_are_epochs(kind, optimizer: str):
@@ -99,7 +106,6 @@ def test_portions_are_epochs(kind, optimizer: str):
     assert_same_training(whole, resumed.set_params(max_epochs=2).fit(X))
 
 
-@pytest.mark.usefixtures("quickly_compiled")
 @pytest.mark.parametrize("penalty", ["exact", "hutchinson"])
 def test_it_is_contracted(penalty: str):
     options = {"penalty": penalty, "max_epochs": 10, "loss": "squared_error"}
@@ -107,7 +113,6 @@ def test_it_is_contracted(penalty: str):
     assert contracted.contraction_norm(X).mean() < 0.5 * plain.contraction_norm(X).mean()
 
 
-@pytest.mark.usefixtures("quickly_compiled")
 def test_copies_and_pickles_go_on_alike():
     estimator = convolutional(contraction=0.0).fit(X)
     copies = [pickle.loads(pickle.dumps(estimator)), copy.deepcopy(estimator)]
@@ -137,7 +142,6 @@ class FromNumpy(eqx.Module):
         return jnp.tanh(self.weight @ x)
 
 
-@pytest.mark.usefixtures("quickly_compiled")
 @pytest.mark.parametrize("of_module", ["float32", "float64"])
 @pytest.mark.parametrize("of_data", ["float32", "float64"])
 def test_precision_is_that_of_the_module_where_the_data_allow_it(of_module: str, of_data: str):
@@ -148,7 +152,6 @@ def test_precision_is_that_of_the_module_where_the_data_allow_it(of_module: str,
     assert all(leaf.dtype == expected for leaf in jax.tree.leaves(estimator.model_))
 
 
-@pytest.mark.usefixtures("quickly_compiled")
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_plain_functions_are_encoders_too(dtype: str):
     rows = X.astype(dtype)

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from contractive.models import AutoEncoder
@@ -148,7 +148,7 @@ def untied(seed: int) -> tuple[AutoEncoder, Any]:
     return model, jnp.asarray(rng.normal(size=6))
 
 
-each_case = settings(max_examples=15, deadline=None, derandomize=True, database=None)
+each_case = settings(max_examples=15, deadline=None, derandomize=True, database=None, phases=[Phase.generate])
 seeds = st.integers(0, 2**16)
 
 

@@ -12,6 +12,11 @@ from contractive.datasets import load_digits
 
 X = load_digits()[0][0][:200]
 
+# As `XLA_FLAGS` of another process: the settings of `routes.jit_for_once`.
+QUICK_FLAGS = (
+    "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true --xla_cpu_use_fusion_emitters=false"
+)
+
 
 def small(kind: Any = ContractiveAutoencoder, **parameters: Any) -> Any:
     """An estimator of 7 components and 2 epochs from seed 0, unless said otherwise."""
