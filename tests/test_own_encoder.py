@@ -13,6 +13,7 @@ import pytest
 from sklearn.base import clone
 
 from contractive import ContractiveAutoencoder, DenoisingAutoencoder
+from routes import jit_for_once
 from toys import Convolution, X, assert_same_training, bits, small
 
 pytestmark = pytest.mark.usefixtures("quickly_compiled")
@@ -63,14 +64,14 @@ def test_what_it_computes_is_what_the_modules_compute(fitted):
     encoder, decoder = jax.tree.map(jnp.asarray, (fitted.model_.encoder, fitted.model_.decoder))
     codes = fitted.transform(X)
     assert codes.shape == (200, 5)
-    np.testing.assert_allclose(codes, jax.vmap(encoder)(X), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(codes, jit_for_once(jax.vmap(encoder))(X), rtol=1e-5, atol=1e-6)
     if decoder is None:
         weight, bias = fitted.model_.decoder_arrays
         z = codes @ weight.T + bias
     else:
-        z = jax.vmap(decoder)(codes)
+        z = jit_for_once(jax.vmap(decoder))(codes)
     np.testing.assert_allclose(fitted.inverse_transform(codes), jax.nn.sigmoid(z), rtol=1e-4)
-    jacobians = np.asarray(jax.vmap(jax.jacrev(encoder))(X[:20]))
+    jacobians = np.asarray(jit_for_once(jax.vmap(jax.jacrev(encoder)))(X[:20]))
     np.testing.assert_allclose(fitted.jacobian(X[:20]), jacobians, rtol=1e-3, atol=1e-6)
     np.testing.assert_allclose(fitted.contraction_norm(X[:20]), np.linalg.norm(jacobians, axis=(1, 2)), rtol=1e-4)
 

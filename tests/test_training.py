@@ -166,10 +166,11 @@ def test_chunks_do_not_change_a_bit_of_random_penalties_and_corruption(monkeypat
     assert run() == whole
 
 
-def test_bytes_train_as_their_pixels_do():
+@pytest.mark.parametrize("engine", ["jax", "auto"])
+def test_bytes_train_as_their_pixels_do(engine):
     pixels = (ROWS * 255).astype(np.uint8)
-    as_bytes = fit(pixels, uint8_scale=256).model
-    as_floats = fit(pixels.astype(np.float32) / 256).model
+    as_bytes = fit(pixels, uint8_scale=256, engine=engine).model
+    as_floats = fit(pixels.astype(np.float32) / 256, engine=engine).model
     jax.tree.map(np.testing.assert_array_equal, as_bytes, as_floats)
 
 

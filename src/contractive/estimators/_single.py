@@ -8,11 +8,13 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Self
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from sklearn.utils import check_random_state
 
-from ..batched import as_floats
+from .._typing import Visible
+from ..batched import map_rows
 from ..corruption import Corruption
 from ..losses import LOSSES
 from ..models import AutoEncoder, CallableAutoEncoder, Model, Stack, initialize, wrap_callables
@@ -195,13 +197,11 @@ class SingleAutoencoder(BaseAutoencoder):
         Raises:
             ValueError: if they do.
         """
-        rows = rows.toarray() if hasattr(rows, "toarray") else rows
-        scale = jnp.asarray(np.asarray(self.uint8_scale, model.dtype))
-        for number, x in enumerate(as_floats(jnp.asarray(rows), scale, model.dtype)):
-            forward = model.forward(x)
-            for name, value in {"encoder": forward.hidden, "decoder": forward.output}.items():
-                if not np.isfinite(value).all():
-                    raise ValueError(f"`{name}` must return finite numbers; got NaN or infinity for row {number}.")
+        made = map_rows(_code_and_output, model, rows, uint8_scale=float(self.uint8_scale))
+        for name, part in {"encoder": made[:, : model.n_hidden], "decoder": made[:, model.n_hidden :]}.items():
+            wrong = ~np.isfinite(part).all(axis=1)
+            if wrong.any():
+                raise ValueError(f"`{name}` must return finite numbers; got NaN or infinity for row {wrong.argmax()}.")
 
     @property
     def _uint8_scale(self) -> float:
@@ -214,3 +214,8 @@ class SingleAutoencoder(BaseAutoencoder):
                 "pass uint8_scale=1 to take them by value.",
                 stacklevel=4,
             )
+
+
+def _code_and_output(model: Model, x: Visible) -> jax.Array:
+    forward = model.forward(x)
+    return jnp.concatenate([forward.hidden, forward.output])
