@@ -11,6 +11,7 @@ import typer
 
 from .. import __version__
 from ._options import ArrayName, Data, Run
+from ._reproduce import reproduce
 from ._train import Interrupted, train
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ def _root(
 
 
 app.command()(train)
+app.command()(reproduce)
 
 
 @app.command()

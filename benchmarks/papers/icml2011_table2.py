@@ -1,0 +1,49 @@
+"""ICML 2011, table 2: one and two contractive layers on the variations of MNIST and on rectangles."""
+
+from .fits import classify
+from .rows import Row, Table, test_error
+
+LAYER = {
+    "kind": "cae",
+    "n_components": 1000,
+    "loss": "cross_entropy",
+    "contraction": 0.3,
+    "optimizer": "adam",
+    "learning_rate": 1e-3,
+    "batch_size": 100,
+    "max_epochs": 50,
+}
+FINE_TUNING = {
+    "kind": "mlp",
+    "optimizer": "adam",
+    "learning_rate": 3e-4,
+    "batch_size": 100,
+    "max_epochs": 50,
+}
+# The paper's CAE-1 and CAE-2.
+PUBLISHED = {
+    "mnist_basic": (2.83, 2.48),
+    "mnist_rot": (11.59, 9.66),
+    "mnist_bg_rand": (13.57, 10.90),
+    "mnist_bg_img": (16.70, 15.50),
+    "mnist_bg_img_rot": (48.10, 45.23),
+    "rect": (1.48, 1.21),
+    "rect_img": (21.86, 21.54),
+}
+# Per data set and depth: the contraction, and the line of the search.
+CHOICES: dict[tuple[str, int], tuple[float, str | None]] = {}
+
+
+def _row(data: str, depth: int) -> Row:
+    contraction, line = CHOICES.get((data, depth), (LAYER["contraction"], None))
+    settings = {"layers": [{**LAYER, "contraction": contraction}] * depth, "classifier": FINE_TUNING}
+    published = test_error(PUBLISHED[data][depth - 1])
+    return Row(f"{data.removeprefix('mnist_')}-cae{depth}", f"CAE-{depth}", data, classify, settings, published, line)
+
+
+TABLE = Table(
+    "icml2011-table2",
+    "Rifai et al., Contractive Auto-Encoders, ICML 2011, table 2",
+    tuple(_row(data, depth) for data in PUBLISHED for depth in (1, 2)),
+    "The validation rows choose the best epoch of fine-tuning.",
+)

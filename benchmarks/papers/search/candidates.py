@@ -1,0 +1,60 @@
+"""What the search tries, row by row: every combination of a few values."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ..rows import Table
+from . import Candidate
+
+__all__ = ["candidates_of", "grid"]
+
+_RATES = {"classifier.learning_rate": (1e-4, 3e-4, 1e-3)}
+_DEPTHS = {"layers.*.contraction": (0.03, 0.1, 0.3, 1.0), **_RATES}
+_FEW = {"classifier.learning_rate": (3e-4, 1e-3), "classifier.dropout": (0.0, 0.5)}
+
+# Table -> row, or the part of its key before "-", or "*" for every other row -> what is tried.
+GRIDS: Mapping[str, Mapping[str, Mapping[str, tuple[Any, ...]]]] = {
+    "icml2011-table1": {
+        "cae": {"layers.0.contraction": (0.03, 0.1, 0.3, 1.0), **_RATES},
+        "dae-g": {"layers.0.corruption_std": (0.1, 0.3, 0.5), **_RATES},
+        "dae-b": {"layers.0.corruption_level": (0.1, 0.25, 0.4), **_RATES},
+        "ae-wd": {"layers.0.weight_decay": (1e-4, 1e-3, 1e-2), **_RATES},
+        "*": _RATES,
+    },
+    "icml2011-table2": {"*": _DEPTHS},
+    "mtc-table2": {
+        "mtc": {**_FEW, "classifier.tangent_weight": (0.01, 0.1, 1.0)},
+        "spectral": {**_FEW, "classifier.smoothness_radius": (1.0, 2.0, 3.0)},
+        "*": _FEW,
+    },
+    "mtc-table3": {"cover": {**_RATES, "layers.*.contraction": (0.01, 0.1)}, "knn-pixels": {}, "knn": _DEPTHS},
+    "icml2012-sampling": {"*": {"layers.*.contraction": (0.1, 0.3, 1.0), "walk.std": (0.5, 1.0, 2.0)}},
+}
+
+
+def candidates_of(table: Table) -> Iterator[Candidate]:
+    """The candidates of every row that is searched for; the frozen settings themselves come first."""
+    grids = GRIDS.get(table.name, {})
+    for row in table.rows:
+        part = row.key.split("-")[0]
+        name = next((name for name in (row.key, part, "*") if name in grids), None)
+        if name is None:
+            continue
+        values = {path: tried for path, tried in grids[name].items() if path.split(".")[0] in row.settings}
+        yield Candidate(row.key, {})
+        yield from (Candidate(row.key, changes) for changes in grid(values))
+
+
+def grid(values: Mapping[str, tuple[Any, ...]]) -> Iterator[dict[str, Any]]:
+    """Every combination; nothing where there is nothing to combine.
+
+    Example:
+        >>> [*grid({"a": (1, 2), "b": (3,)})]
+        [{'a': 1, 'b': 3}, {'a': 2, 'b': 3}]
+    """
+    if values:
+        for combination in itertools.product(*values.values()):
+            yield dict(zip(values, combination, strict=True))
