@@ -133,6 +133,10 @@ def _in_order(
     columns = {part: table.shape[1] for part, table in tables.items()}
     if len(set(columns.values())) > 1 or min(columns.values()) < 2:
         raise ValueError(f"{str(path)!r} must have as many columns in each file, at least 2; got {columns}.")
+    table = np.concatenate([tables[part] for part in ("train", "valid", "test") if part in tables])
+    labels = table[:, -1]
+    if bad := np.flatnonzero((labels < 0) | (labels > 255) | (labels % 1 != 0))[:1].tolist():
+        raise ValueError(f"{str(path)!r} must have labels 0, 1, ..., 255 in the last column; got {labels[bad[0]]:g}.")
     n_train = len(tables["train"])
     if "valid" in tables and n_valid is None:
         sizes = n_train, len(tables["valid"]), len(tables["test"])
@@ -142,10 +146,6 @@ def _in_order(
         if n_valid is None or n_valid >= n_rows:
             raise ValueError(f"`n_valid` must be given and be < {n_rows}, the training rows; got {n_valid}.")
         sizes = n_rows - n_valid, n_valid, len(tables["test"])
-    table = np.concatenate([tables[part] for part in ("train", "valid", "test") if part in tables])
-    labels = table[:, -1]
-    if bad := np.flatnonzero((labels < 0) | (labels > 255) | (labels % 1 != 0))[:1].tolist():
-        raise ValueError(f"{str(path)!r} must have labels 0, 1, ..., 255 in the last column; got {labels[bad[0]]:g}.")
     return table[:, :-1], labels.astype(np.uint8), sizes
 
 

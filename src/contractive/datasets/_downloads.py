@@ -67,7 +67,10 @@ def fetch(download: Download) -> Path:
         write_atomically(path, lambda file: _receive(url, download, file))
     except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
         reason = getattr(error, "reason", None) or str(error) or type(error).__name__
-        code = f"HTTP {error.code}, " if isinstance(error, urllib.error.HTTPError) else ""
+        code = ""
+        if isinstance(error, urllib.error.HTTPError):
+            code = f"HTTP {error.code}, "
+            error.close()  # it is the answer too, with its connection
         raise OSError(
             f"{url!r} cannot be fetched ({code}{reason}); get {download.name} by other means and give its path."
         ) from error

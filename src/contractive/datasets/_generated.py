@@ -45,7 +45,7 @@ def through_cache(name: str, seed: int, make: Callable[[], tuple[np.ndarray, np.
     folder = cache_folder()
     paths = [folder / f"{name}-seed{seed}-{part}.npy" for part in ("rows", "labels")]
     digests = folder / f"{name}-seed{seed}.sha256"
-    if _listed(digests) != [line for path in paths if (line := _line(path))] or not digests.exists():
+    if _listed(digests) != [_line(path) for path in paths]:
         arrays = make()
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -73,6 +73,7 @@ def _line(path: Path) -> str | None:
 
 
 def _listed(path: Path) -> list[str]:
+    """The lines of a file of digests, none when it cannot be read."""
     try:
         return path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError):

@@ -49,7 +49,7 @@ class DatasetInfo:
 
 def _regenerated(name: str, words: str, sizes: str, load: Callable[[], Splits]) -> DatasetInfo:
     extra = "; needs contractive[data]" if "photographs" in words else ""
-    summary = f"{name} (regenerated): {words}, 28 x 28 grey, from seed 0: {sizes}{extra}"
+    summary = f"{words} (regenerated), 28 x 28 grey: {sizes}{extra}"
     return DatasetInfo(name, summary, (28, 28), load, "regenerated")
 
 

@@ -82,7 +82,7 @@ def _fault(block: list[tuple[int, str]], name: str, delimiter: str | None, n_col
             return f"{name!r} must have {n_columns} numbers a line, as its first; got {len(fields)} in line {number}."
         for column, field in enumerate(fields, start=1):
             try:
-                good = "_" not in field and bool(np.isfinite(np.float32(field)))
+                good = "_" not in field and abs(float(field)) <= float(np.finfo(np.float32).max)
             except ValueError:
                 good = False
             if not good:

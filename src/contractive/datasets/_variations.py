@@ -40,7 +40,7 @@ def load_mnist_variation(name: str, *, seed: int = 0) -> Splits:
       bilinearly, black outside, and rounded;
     - a background fills the whole picture and each pixel is the brighter of digit and background; the random one is
       uniform in 0..255; digits are turned before they are set on it;
-    - patches come from the twenty photographs inside scikit-learn and scikit-image, those with a standard
+    - patches come from the nineteen photographs inside scikit-learn and scikit-image, those with a standard
       deviation below 16 are dropped, and a place may serve more than once.
 
     The first call makes the set in seconds and keeps it in `cache_folder()` (49 MB); later calls map that, after
