@@ -2,10 +2,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test test-all lint types check bench clean
+.PHONY: help demo test test-all lint types check bench reproduce-quick clean
 
 help:
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
 
 demo: .venv/.runtime ## train the tutorial's contractive auto-encoder on MNIST into runs/tutorial
 	$(BIN)/contractive train mnist --preset tutorial --seed 123 --out runs/tutorial --overwrite
@@ -27,6 +27,9 @@ check: lint types test ## what the continuous integration runs
 
 bench: .venv/.runtime ## speed against the peers, side by side; makes their environments itself
 	$(BIN)/python benchmarks/speed/run.py && $(BIN)/python benchmarks/speed/deep.py
+
+reproduce-quick: .venv/.runtime ## every path of the papers' tables, with a few hundred rows and tiny models
+	$(BIN)/contractive reproduce all --quick
 
 clean: ## remove the environment and everything that was made
 	rm -rf .venv runs dist benchmarks/speed/.envs

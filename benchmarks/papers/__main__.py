@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
+from . import TABLES, load_table
 from .page import write_page
 
 if __name__ == "__main__":
     here = Path(__file__).parent
-    write_page(here / "README.md", here / "results")
+    write_page(here / "README.md", map(load_table, TABLES), here / "results")

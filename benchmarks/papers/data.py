@@ -99,9 +99,9 @@ def _stand_in() -> list[tuple[np.ndarray, np.ndarray]]:
     """Rows of cover type's shape, for quick runs, which fetch nothing."""
     from sklearn.datasets import make_classification
 
-    X, y = make_classification(sum(QUICK_ROWS), 54, n_informative=10, n_classes=7, random_state=0)
+    made = make_classification(sum(QUICK_ROWS), 54, n_informative=10, n_classes=7, random_state=0)
+    X, y = np.asarray(made[0], np.float32), np.asarray(made[1])
     first, second = QUICK_ROWS[0], sum(QUICK_ROWS[:2])
-    X = X.astype(np.float32)
     return [(X[:first], y[:first]), (X[first:second], y[first:second]), (X[second:], y[second:])]
 
 

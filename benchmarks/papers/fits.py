@@ -86,7 +86,8 @@ def find_neighbors(trial: Trial) -> Classified:
 def contract(trial: Trial) -> Encoded:
     """Pretrain, and measure the contraction ratio around validation rows at the settings' `radii`."""
     representation = trial.representation()
-    rows, radii = trial.valid.X[: trial.settings["n_curve_rows"]], trial.settings["radii"]
+    rows: Any = trial.valid.X[: trial.settings["n_curve_rows"]]
+    radii = trial.settings["radii"]
     with trial.clock("measuring"):
         facts = geometry_of(representation, trial.valid.X)
         model, scale = representation.model_, representation._uint8_scale

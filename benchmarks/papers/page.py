@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 from contractive._files import write_atomically
 
-from . import TABLES, load_table
 from .data import title
 from .rows import Number, Row, Table
 from .runs import final_settings
@@ -54,20 +53,20 @@ def spread(values: Iterable[float]) -> Spread:
     return Spread(statistics.fmean(values), deviation, len(values))
 
 
-def write_page(path: Path, folder: Path, *, quick: bool = False, tables: Iterable[str] = TABLES) -> None:
-    """Write the page of the results in a folder.
+def write_page(path: Path, tables: Iterable[Table], folder: Path, *, quick: bool = False) -> None:
+    """Write the page of the tables' results in a folder.
 
     Raises:
         ValueError: if a file there is of another version, or no result.
     """
-    text = page(folder, quick=quick, tables=tables)
+    text = page(tables, folder, quick=quick)
     write_atomically(path, lambda stream: stream.write(text.encode()))
 
 
-def page(folder: Path, *, quick: bool = False, tables: Iterable[str] = TABLES) -> str:
+def page(tables: Iterable[Table], folder: Path, *, quick: bool = False) -> str:
     """The page's text."""
     parts = [_QUICK_HEAD if quick else _HEAD]
-    parts += ["\n".join(table_lines(load_table(name), folder, quick=quick)) + "\n" for name in tables]
+    parts += ["\n".join(table_lines(table, folder, quick=quick)) + "\n" for table in tables]
     return "\n".join(parts)
 
 

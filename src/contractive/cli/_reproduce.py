@@ -55,6 +55,8 @@ def reproduce(
     """Run a table of the papers again: a JSON file a row and seed, and a page of our numbers beside the published."""
     if quick and resume and out is None:
         raise ValueError("`--out` must be given to resume a --quick run, of which nothing is kept otherwise; got none.")
+    if quick and out is not None and out.resolve() == _recorded().resolve():
+        raise ValueError(f"`--out` must be another folder than the recorded results for --quick; got {str(out)!r}.")
     if quick:
         os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_QUICK_FLAGS}".strip()
     papers = load_papers()
@@ -99,8 +101,12 @@ def _places() -> tuple[Path, Path]:
 
 
 def _results_folder() -> Path:
-    checkout = _places()[0]
-    return checkout / "results" if (checkout / "__init__.py").is_file() else Path("papers")
+    return _recorded() if _recorded().parent.is_dir() else Path("papers")
+
+
+def _recorded() -> Path:
+    """Where a checkout keeps its results."""
+    return _places()[0] / "results"
 
 
 def _known(table: str, tables: tuple[str, ...]) -> str:
@@ -121,14 +127,15 @@ def _run(
     runs, page = (import_module(f"{_PACKAGE}.{name}") for name in ("runs", "page"))
     tables = [papers.load_table(name) for name in names]
     jobs = {table.name: runs.jobs_of(table, folder, seeds=seeds, quick=quick) for table in tables}
-    is_recorded = folder == _places()[0] / "results"
+    is_recorded = folder.resolve() == _recorded().resolve()
     page_path = folder.parent / "README.md" if is_recorded else folder / "README.md"
     finished = 0
 
     def write_page() -> None:
         nonlocal finished
         finished += 1
-        page.write_page(page_path, folder, quick=quick, tables=papers.TABLES if is_recorded else names)
+        shown = map(papers.load_table, papers.TABLES) if is_recorded else tables
+        page.write_page(page_path, shown, folder, quick=quick)
 
     with deferred_interrupt() as check_interrupt:
         try:
