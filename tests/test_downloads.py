@@ -7,7 +7,7 @@ import re
 import tarfile
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -26,6 +26,7 @@ from contractive.datasets import (
     load_fashion_mnist,
 )
 from contractive.datasets._downloads import Download, fetch, gunzip
+from contractive.sources import open_rows
 
 
 @dataclass
@@ -338,6 +339,9 @@ def test_cover_types_come_in_the_files_order(mirror, covertype, tmp_path: Path, 
         assert np.array_equal(x, covertype[:, :54])
         assert np.array_equal(y, covertype[:, 54])
         assert (x.dtype, y.dtype) == (np.float32, np.uint8)
+    source = open_rows("covertype")
+    assert source.image_shape is None
+    assert np.array_equal(source.rows, covertype[:5, :54])
 
 
 @pytest.mark.parametrize(
@@ -364,7 +368,7 @@ def test_a_cut_table_is_refused(covertype, tmp_path: Path):
 def test_summaries_give_the_sizes_of_what_is_fetched():
     sizes = {"fashion_mnist": _fashion._SIZES, "cifar_bw": _cifar._SIZES, "covertype": _covertype._SIZES}
     for name, parts in sizes.items():
-        info = replace(DATASETS[name])
+        info = DATASETS[name]
         assert info.origin == "fetched"
         assert f"{sum(parts):,} " in info.summary
         assert "/".join(f"{size:,}" for size in parts) in info.summary
