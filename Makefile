@@ -28,7 +28,7 @@ check: lint types test ## what the continuous integration runs
 bench: .venv/.runtime ## speed against the peers, side by side; makes their environments itself
 	$(BIN)/python benchmarks/speed/run.py && $(BIN)/python benchmarks/speed/deep.py
 
-reproduce-quick: .venv/.runtime ## every path of the papers' tables, with a few hundred rows and tiny models
+reproduce-quick: .venv/.test ## every path of the papers' tables, with a few hundred rows and tiny models
 	$(BIN)/contractive reproduce all --quick
 
 clean: ## remove the environment and everything that was made

@@ -144,9 +144,10 @@ def test_results_of_another_kind_are_not_resumed_from(tmp_path: Path, alter: Cal
     assert FITTED == []
 
 
-def test_data_that_cannot_be_had_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize("kind", [OSError, ImportError])
+def test_data_that_cannot_be_had_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: type[Exception]):
     def refuse(name: str, **options: Any) -> None:
-        raise OSError("no way there")
+        raise kind("no way there")
 
     monkeypatch.setattr("benchmarks.papers.runs.load_data", refuse)
     assert run(stub(2.0), tmp_path, seeds=1) == ["stub row0 seed 0: left out, its data cannot be had (no way there)"]

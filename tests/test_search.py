@@ -1,6 +1,7 @@
 """The search for settings: every candidate is recorded once, judged by validation rows, and nothing else is read."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,8 @@ import pytest
 from benchmarks.papers import TABLES, load_table
 from benchmarks.papers.data import Split
 from benchmarks.papers.rows import Row, Table, changed, test_error
-from benchmarks.papers.search import Candidate, best_lines, is_taken_from, read_lines, search
+from benchmarks.papers.search import RESULTS, Candidate, best_lines, is_taken_from, read_lines, search
+from benchmarks.papers.search import __main__ as command_line
 from benchmarks.papers.search.candidates import candidates_of, grid
 from benchmarks.papers.trial import Trial
 
@@ -115,3 +117,41 @@ def test_candidates_change_settings_that_are_there(name: str):
     for candidate in candidates_of(table):
         settings = changed(table.row(candidate.row).settings, candidate.changes)
         assert candidate.changes == {} or settings.keys() == table.row(candidate.row).settings.keys()
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., None]:
+    """Run the search's own command on the stub, in the test's folder."""
+    monkeypatch.setattr(command_line, "TABLES", ("stub",))
+    monkeypatch.setattr(command_line, "load_table", lambda name: TABLE)
+    monkeypatch.setattr(command_line, "candidates_of", lambda table: iter(CANDIDATES))
+
+    def call(*arguments: str) -> None:
+        monkeypatch.setattr("sys.argv", ["search", "stub", "--out", str(tmp_path), *arguments])
+        command_line.main()
+
+    return call
+
+
+def test_the_command_searches_and_names_the_best(command: Callable[..., None], capsys: pytest.CaptureFixture[str]):
+    command()
+    assert "best of row: stub:5 {'classifier.rate': 3.5} {'error': 0.5, 'log_loss': 0.0}" in capsys.readouterr().out
+    FITTED.clear()
+    command("--best")
+    assert len(capsys.readouterr().out.splitlines()) == 1
+    assert FITTED == []
+
+
+def test_the_command_refuses_another_version_in_one_line(command: Callable[..., None], tmp_path: Path):
+    (tmp_path / "stub.jsonl").write_text('{"format": "contractive.papers.search", "version": 2, "table": "stub"}\n')
+    with pytest.raises(SystemExit) as caught:
+        command()
+    assert str(caught.value).startswith("search: ")
+    assert "version 1, table stub; got contractive.papers.search version 2" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_quick_search_is_no_record(command: Callable[..., None], capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit, match="2"):
+        command("--quick", "--out", str(RESULTS))
+    assert "--out must be given for --quick" in capsys.readouterr().err

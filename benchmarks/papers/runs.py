@@ -77,7 +77,7 @@ def run_jobs(
         check()
         try:
             data = load_data(job.row.data, quick=quick)
-        except OSError as error:
+        except (OSError, ImportError) as error:  # no network, or an extra that is not installed
             say(f"{job}: left out, its data cannot be had ({' '.join(str(error).split())})")
             outcome.left_out += 1
             continue
