@@ -1,0 +1,21 @@
+"""What a code says of the data at an example: its tangent plane, its spectrum, how much it contracts, saturation."""
+
+from ._contraction import contraction_curve, contraction_ratio, mean_squared_entry, on_sphere, saturation
+from ._mapped import map_tangents
+from ._tangents import METHODS, Method, cheapest_method, count_flops, max_tangents, singular_values, tangents
+
+__all__ = [
+    "METHODS",
+    "Method",
+    "cheapest_method",
+    "contraction_curve",
+    "contraction_ratio",
+    "count_flops",
+    "map_tangents",
+    "max_tangents",
+    "mean_squared_entry",
+    "on_sphere",
+    "saturation",
+    "singular_values",
+    "tangents",
+]

@@ -1,0 +1,106 @@
+"""The tangent planes of many rows, in memory or in a file."""
+
+import secrets
+from collections.abc import Callable
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .._files import cache_folder
+from .._validation import check_choice
+from ..batched import floats_held, map_rows
+from ..models import Model
+from ._tangents import METHODS, N_STEPS, OVERSAMPLING, Method, cheapest_method, check_tangents, tangents
+
+__all__ = ["map_tangents"]
+
+_CHUNK_BYTES = 1 << 26  # of tangents that are computed before they are stored
+
+
+def map_tangents(
+    model: Model,
+    rows: Any,
+    n_tangents: int,
+    *,
+    uint8_scale: float = 1,
+    method: str = "auto",
+    max_bytes: int = 1 << 30,
+    folder: str | Path | None = None,
+) -> np.ndarray:
+    """The tangents of every row, as `tangents` finds them at each.
+
+    Args:
+        model: the auto-encoder.
+        rows: the data, of shape (n_rows, n_features), n_rows >= 1: floats, uint8, or scipy's CSR.
+        n_tangents: from 1 to `max_tangents(model)`.
+        uint8_scale: what a uint8 value is divided by.
+        method: "auto", "exact" or "krylov".
+        max_bytes: the most memory that the result may take.
+        folder: where the file goes if it takes more; None for the package's cache folder.
+
+    Returns:
+        Array of shape (n_rows, n_tangents, n_features), of the model's dtype. If that is more than `max_bytes`, a
+        memory map of float16 (each entry to 2^-11 of itself) of a new `.npy` file in `folder`, whose path is its
+        `filename`: whoever called deletes the file.
+
+    Raises:
+        TypeError: if `n_tangents` is no whole number.
+        ValueError: if it is out of range, or the method is not known.
+        OSError: if the file cannot be written.
+
+    Example:
+        >>> import numpy as np
+        >>> from contractive.models import initialize
+        >>> model = initialize(6, 4, rng=np.random.RandomState(0))
+        >>> map_tangents(model, np.eye(6, dtype="float32"), 2).shape
+        (6, 2, 6)
+    """
+    check_tangents(model, n_tangents)
+    check_choice("method", method, METHODS)
+    chosen = cheapest_method(model, n_tangents) if method == "auto" else Method(method)
+    shape = rows.shape[0], n_tangents, model.n_features
+    chunk = 1 << max(0, (_CHUNK_BYTES // (4 * n_tangents * model.n_features)).bit_length() - 1)
+    floats = _floats_of_a_row(model, n_tangents, chosen)
+
+    def fill(planes: np.ndarray) -> np.ndarray:
+        for start in range(0, len(planes), chunk):
+            part = rows[start : start + chunk]
+            planes[start : start + chunk] = map_rows(
+                _at_an_example(n_tangents, chosen), model, part, uint8_scale=uint8_scale, floats=floats
+            )
+        return planes
+
+    if np.prod(shape, dtype=float) * model.dtype.itemsize <= max_bytes:
+        return fill(np.empty(shape, model.dtype))
+    return _filled_file(Path(folder) if folder is not None else cache_folder(), shape, fill)
+
+
+def _filled_file(folder: Path, shape: tuple[int, ...], fill: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """A new file of float16 with what `fill` writes into it; no file if that fails."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"tangents-{secrets.token_hex(8)}.npy"
+    try:
+        planes = np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=shape)
+        fill(planes).flush()  # type: ignore[attr-defined]
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+    return planes
+
+
+@lru_cache
+def _at_an_example(n_tangents: int, method: Method) -> Callable[..., Any]:
+    """One object for one function, as compiled code is kept by it."""
+    return partial(tangents, n_tangents=n_tangents, method=method)
+
+
+def _floats_of_a_row(model: Model, n_tangents: int, method: Method) -> int:
+    """About how many floats are held at once for one row."""
+    widest = max(model.n_features, model.n_hidden, *(len(layer.bias) for layer in model.encoder_layers or ()))
+    if method == Method.EXACT:
+        small, large = sorted((model.n_features, model.n_hidden))
+        return floats_held(type(model).encode, model) + widest * large + 3 * small**2
+    block = n_tangents + OVERSAMPLING
+    return (2 * N_STEPS + 2) * block * widest
