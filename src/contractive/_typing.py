@@ -13,10 +13,13 @@ RowWeights: TypeAlias = Float[Array, " batch"]
 JacobianMatrix: TypeAlias = Float[Array, "hidden features"]
 RandomKey: TypeAlias = Key[Array, ""]
 RandomKeys: TypeAlias = Key[Array, " batch"]
+ClassScores: TypeAlias = Float[Array, " classes"]
+Tangents: TypeAlias = Float[Array, "tangents features"]
 StoredRows: TypeAlias = Float[Array, "rows features"] | UInt8[Array, "rows features"]
 
 __all__ = [
     "Array",
+    "ClassScores",
     "Float",
     "Hidden",
     "Int",
@@ -28,6 +31,7 @@ __all__ = [
     "Rows",
     "Scalar",
     "StoredRows",
+    "Tangents",
     "UInt8",
     "UInt32",
     "Visible",

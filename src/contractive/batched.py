@@ -10,14 +10,15 @@ import numpy as np
 from jax.typing import DTypeLike
 
 from ._typing import Array, Float, Rows, Scalar, StoredRows, Visible
-from .models import Model
+from .models import Classifier, Model
 
 __all__ = ["MAX_BLOCK_FLOATS", "as_floats", "floats_held", "map_rows"]
 
 MAX_BLOCK_FLOATS = 1 << 22
 """Floats that a block of rows may hold: 16 MiB in float32."""
 
-Example = Callable[[Model, Visible], Float[Array, "..."]]
+Mapped = Model | Classifier
+Example = Callable[[Any, Visible], Float[Array, "..."]]
 
 
 def as_floats(stored: StoredRows, scale: Scalar, dtype: DTypeLike) -> Rows:
@@ -28,7 +29,7 @@ def as_floats(stored: StoredRows, scale: Scalar, dtype: DTypeLike) -> Rows:
 
 
 def map_rows(
-    function: Example, model: Model, rows: Any, *, uint8_scale: float = 1, floats: int | None = None
+    function: Example, model: Mapped, rows: Any, *, uint8_scale: float = 1, floats: int | None = None
 ) -> np.ndarray:
     """Apply a function of (model, one example) to every row.
 
@@ -77,7 +78,7 @@ def _floats_of_shapes(function: Example, structure: Any, shapes: tuple[Any, ...]
     return sum(variable.aval.size for variable in grown)
 
 
-def floats_held(function: Example, model: Model, n_inputs: int | None = None) -> int:
+def floats_held(function: Example, model: Mapped, n_inputs: int | None = None) -> int:
     """How many floats a function of (model, one example) makes on its way, the example included: an upper bound.
 
     What depends on the weights alone is not counted, as it is not made once a row.
@@ -93,7 +94,7 @@ def floats_held(function: Example, model: Model, n_inputs: int | None = None) ->
 
 
 @partial(jax.jit, static_argnames="function")
-def _apply(function: Example, model: Model, stored: StoredRows, scale: Scalar) -> Float[Array, "batch ..."]:
+def _apply(function: Example, model: Mapped, stored: StoredRows, scale: Scalar) -> Float[Array, "batch ..."]:
     return jax.vmap(partial(function, model))(as_floats(stored, scale, model.dtype))
 
 

@@ -14,7 +14,7 @@ from .jacobian import encoder_differential, frobenius_sq, hutchinson_frobenius_s
 from .models import Forward, Model
 from .penalties import Contraction, Penalty, PenaltySum
 
-__all__ = ["Objective", "Parts"]
+__all__ = ["Objective", "Parts", "draw_key", "row_key"]
 
 _CORRUPTION, _PROBE, _FIRST_TERM = range(3)  # what tells apart the uses of an example's key
 _PROBED_ROWS = 16  # of a minibatch, for the Jacobian's norm where nothing else measures it
@@ -40,6 +40,7 @@ class Objective(eqx.Module):
         penalties: the terms to add, each with its coefficient; empty for the plain auto-encoder.
         corruption: what changes x before it is encoded for the reconstruction; the penalties see the clean x. None
             for nothing.
+        reconstruct: whether the reconstruction error counts; False leaves the penalties alone, as fine-tuning does.
 
     Example:
         >>> import jax.numpy as jnp
@@ -56,6 +57,7 @@ class Objective(eqx.Module):
 
     penalties: tuple[Penalty, ...] = ()
     corruption: Corruption | None = None
+    reconstruct: bool = eqx.field(static=True, default=True)
 
     @property
     def terms(self) -> tuple[Penalty, ...]:
@@ -85,7 +87,7 @@ class Objective(eqx.Module):
                 the same.
         """
         batch, terms = len(row_weights), self.terms
-        keys = jax.vmap(partial(_row_key, jax.random.key(0) if key is None else key))(x)
+        keys = jax.vmap(partial(row_key, jax.random.key(0) if key is None else key))(x)
         prepared = tuple(term.prepare(model, batch) for term in terms)
         block = [_rows_a_block(term.floats(model, batch)) for term in terms]
         together = [number for number in range(len(terms)) if block[number] >= batch]
@@ -95,17 +97,18 @@ class Objective(eqx.Module):
             if self.corruption is None:
                 error = model.reconstruction_loss.error(x, forward.output)
             else:
-                error = self.error(model, x, key=_key(key, _CORRUPTION))
+                error = self.error(model, x, key=draw_key(key, _CORRUPTION))
             values = {
-                i: _term((terms[i], model, prepared[i]), (x, _key(key, _FIRST_TERM + i)), forward) for i in together
+                i: _term((terms[i], model, prepared[i]), (x, draw_key(key, _FIRST_TERM + i)), forward) for i in together
             }
             return error, values, self._closed_square(model, forward)
 
         errors, values, squares = jax.vmap(example)(x, keys)
         error = row_weights @ errors
-        cost = error + sum(terms[i].coefficient * (row_weights @ values[i]) for i in together)
+        cost = error if self.reconstruct else jnp.zeros_like(error)
+        cost = cost + sum(terms[i].coefficient * (row_weights @ values[i]) for i in together)
         for i in sorted({*range(len(terms))} - {*together}):
-            rows = x, jax.vmap(partial(_key, number=_FIRST_TERM + i))(keys)
+            rows = x, jax.vmap(partial(draw_key, number=_FIRST_TERM + i))(keys)
             total, values[i] = _blocked_sum((terms[i], model, prepared[i]), rows, row_weights, block[i])
             cost = cost + terms[i].coefficient * total
         norm = self._jacobian_norm(model, x, row_weights, keys, values, squares)
@@ -168,13 +171,13 @@ def _row_words(x: Visible) -> UInt32[Array, " 2"]:
     return jnp.stack([digest(0x9E3779B1), digest(0x85EBCA77)])
 
 
-def _key(row_key: RandomKey, number: int) -> RandomKey:
+def draw_key(own: RandomKey, number: int) -> RandomKey:
     """The key of one use of randomness at one example."""
     # By exclusive or, and not by `fold_in`, whose rounds of mixing take long to compile; each draw mixes by itself.
-    return _wrapped(jax.random.key_data(row_key) ^ jnp.array([(number * 0xC2B2AE35) % 2**32, 0], jnp.uint32))
+    return _wrapped(jax.random.key_data(own) ^ jnp.array([(number * 0xC2B2AE35) % 2**32, 0], jnp.uint32))
 
 
-def _row_key(key: RandomKey, x: Visible) -> RandomKey:
+def row_key(key: RandomKey, x: Visible) -> RandomKey:
     """The key of an example, by the minibatch's key and what the example holds."""
     return _wrapped(jax.random.key_data(key).ravel()[:2] ^ _row_words(x))
 
@@ -185,7 +188,7 @@ def _wrapped(words: UInt32[Array, " 2"]) -> RandomKey:
 
 def _probed_square(model: Model, x: Visible, key: RandomKey) -> Scalar:
     differential = encoder_differential(model, model.forward(x))
-    return hutchinson_frobenius_sq(differential, n_probes=1, key=_key(key, _PROBE))
+    return hutchinson_frobenius_sq(differential, n_probes=1, key=draw_key(key, _PROBE))
 
 
 Arguments = tuple[Penalty, Model, Any]
