@@ -1,0 +1,242 @@
+"""Fine-tuning: epochs over labelled rows, or over all rows with a labelled minibatch beside each; records and end."""
+
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from ..models import Classifier
+from ..training import epoch_keys, epoch_order
+from ._objective import Batch, SupervisedObjective
+from ._step import FineTuningState, run_supervised_chunk
+
+__all__ = ["FineTuningProgress", "FineTuningRecord", "SupervisedRows", "fine_tune"]
+
+_CHUNK_FLOATS = 1 << 24  # of rows and tangents gathered for one call: 64 MiB in float32
+_MAX_CHUNK = 32  # minibatches of one call: between two looks at the keyboard and the numbers
+_LABELED_SEED = 2  # what tells the order of the labelled rows from that of all rows
+
+
+class FineTuningRecord(NamedTuple):
+    """What one finished epoch has to say.
+
+    Args:
+        epoch: its number, from 1.
+        log_loss: mean cross-entropy in nats over the labelled rows, each before the update that it takes part in and
+            with dropout where there is any.
+        error_rate: share of them classified wrongly, likewise; in [0, 1].
+        seconds: its wall time; the first epoch's includes compiling.
+        rows_per_second: rows gone through, divided by `seconds`.
+        validation_log_loss: mean cross-entropy of the held-out rows after the epoch, or None without such rows.
+        validation_error_rate: share of them classified wrongly, or None.
+    """
+
+    epoch: int
+    log_loss: float
+    error_rate: float
+    seconds: float
+    rows_per_second: float
+    validation_log_loss: float | None = None
+    validation_error_rate: float | None = None
+
+
+class FineTuningProgress(NamedTuple):
+    """Where an unfinished epoch stands: its number, the rows gone through, and the two means so far."""
+
+    epoch: int
+    rows: int
+    log_loss: float
+    error_rate: float
+
+
+class SupervisedRows(NamedTuple):
+    """Training rows with what is known of each.
+
+    Args:
+        x: of shape (n_rows, n_features), dense or scipy's CSR.
+        labels: the number of each row's class, of shape (n_rows,); -1 where it is not known.
+        weights: what each row counts, of shape (n_rows,), 1 on average; None for all the same.
+        tangents: of shape (n_rows, tangents, features), in memory or mapped; None where they are not used.
+    """
+
+    x: Any
+    labels: np.ndarray
+    weights: np.ndarray | None = None
+    tangents: np.ndarray | None = None
+
+
+class _Walk(NamedTuple):
+    """The minibatches of one epoch: the rows of each and what each counts, both (minibatches, batch)."""
+
+    order: np.ndarray
+    row_weights: np.ndarray
+
+
+def fine_tune(
+    classifier: Classifier,
+    objective: SupervisedObjective,
+    rows: SupervisedRows,
+    transformation: optax.GradientTransformation,
+    *,
+    batch_size: int,
+    max_epochs: int,
+    shuffle: bool = True,
+    seed: int = 0,
+    uint8_scale: float = 1,
+    max_norm: float | None = None,
+    validate: Callable[[Classifier], tuple[float, float]] | None = None,
+    on_epoch: Callable[[Classifier, FineTuningRecord], object] | None = None,
+    on_chunk: Callable[[FineTuningProgress], object] | None = None,
+) -> Classifier:
+    """Train a classifier by minibatch gradient descent, encoder and output layer together.
+
+    Where all rows have labels, or no term of the objective uses rows without, an epoch goes once through the labelled
+    rows. Else it goes once through all rows, and beside each minibatch takes one of labelled rows, which are gone
+    through in an order of their own as often as that asks for. What is random depends on (seed, epoch, minibatch)
+    alone.
+
+    Args:
+        classifier: where training starts; its dtype is the dtype of the arithmetic.
+        objective: what is minimised.
+        rows: the data.
+        transformation: an optax optimiser.
+        batch_size: rows a minibatch, >= 1; a short last minibatch is trained on too.
+        max_epochs: how often to go through the rows, >= 0.
+        shuffle: whether each epoch has an order of its own; else the rows' own order.
+        seed: what order, dropout and random terms depend on, with the epoch's number.
+        uint8_scale: what a uint8 value is divided by.
+        max_norm: the largest norm of a unit's incoming weights, > 0; None for no limit.
+        validate: classifier -> (mean cross-entropy, error rate) of held-out rows, for the records.
+        on_epoch: called after each epoch; its buffers live until it returns. Returning True ends the training.
+        on_chunk: called several times an epoch; returning True ends the training there and then.
+
+    Returns:
+        The trained classifier.
+
+    Raises:
+        FloatingPointError: if a cost is not finite; the message names the epoch. What `on_epoch` got before stands.
+    """
+    dtype = classifier.dtype
+    parameters = jax.tree.map(jnp.array, classifier)
+    state = FineTuningState(parameters, transformation.init(eqx.filter(parameters, eqx.is_inexact_array_like)))
+    constants: dict[str, Any] = {
+        "objective": objective,
+        "transformation": transformation,
+        "scale": jnp.asarray(np.asarray(uint8_scale, dtype)),
+        "max_norm": None if max_norm is None else jnp.asarray(np.asarray(max_norm, dtype)),
+    }
+    for epoch in range(1, max_epochs + 1):
+        start, means, stopped = time.perf_counter(), FineTuningProgress(epoch, 0, 0.0, 0.0), False
+        labeled, everything = _walks(rows, objective, batch_size, shuffle=shuffle, seed=seed, epoch=epoch)
+        keys = epoch_keys(len(labeled.order), seed=seed, epoch=epoch)
+        length = _chunk_length(rows, labeled, everything)
+        for first in range(0, len(keys), length):
+            part = slice(first, first + length)
+            state, costs = run_supervised_chunk(
+                state,
+                labeled=_gather(rows, labeled, part, length, dtype, tangents=everything is None),
+                everything=None if everything is None else _gather(rows, everything, part, length, dtype, labels=False),
+                keys=jnp.asarray(_filled(keys[part], length)),
+                n_minibatches=jnp.asarray(len(keys[part])),
+                **constants,
+            )
+            means = _joined(means, np.asarray(costs, np.float64)[: len(keys[part])], labeled, everything, part)
+            stopped = on_chunk is not None and on_chunk(means) is True
+            if stopped:
+                break
+        seconds = time.perf_counter() - start
+        held_out = (None, None) if validate is None else validate(state.classifier)
+        record = FineTuningRecord(epoch, means.log_loss, means.error_rate, seconds, means.rows / seconds, *held_out)
+        stopped |= on_epoch is not None and on_epoch(state.classifier, record) is True
+        if stopped:
+            break
+    return state.classifier
+
+
+def _walks(
+    rows: SupervisedRows, objective: SupervisedObjective, batch_size: int, *, shuffle: bool, seed: int, epoch: int
+) -> tuple[_Walk, _Walk | None]:
+    """One epoch's minibatches of labelled rows and, where they are others, of all rows."""
+    known = np.flatnonzero(rows.labels >= 0)
+    n_rows = len(rows.labels)
+    if not objective.uses_unlabeled or len(known) == n_rows:
+        order = epoch_order(len(known), min(batch_size, len(known)), shuffle=shuffle, seed=seed, epoch=epoch)
+        return _Walk(known[order], _row_weights(order.shape, len(known))), None
+    order = epoch_order(n_rows, min(batch_size, n_rows), shuffle=shuffle, seed=seed, epoch=epoch)
+    beside = min(batch_size, len(known))
+    rng = np.random.default_rng([seed, epoch, _LABELED_SEED])
+    rounds = -(-len(order) * beside // len(known))
+    places = np.concatenate([rng.permutation(len(known)) if shuffle else np.arange(len(known)) for _ in range(rounds)])
+    places = places[: len(order) * beside].reshape(len(order), beside)
+    labeled = _Walk(known[places], np.full(places.shape, 1 / beside))
+    return labeled, _Walk(order, _row_weights(order.shape, n_rows))
+
+
+def _row_weights(shape: tuple[int, ...], n_rows: int) -> np.ndarray:
+    """What each place of an order counts: a share of its minibatch; places beyond the rows, nothing."""
+    filled = (np.arange(shape[0] * shape[1]) < n_rows).reshape(shape)
+    return filled / filled.sum(axis=1, keepdims=True)
+
+
+def _chunk_length(rows: SupervisedRows, labeled: _Walk, everything: _Walk | None) -> int:
+    """Minibatches of one call: always as many, so that they share one compiled step."""
+    floats = rows.x.shape[1] + (0 if rows.tangents is None else int(np.prod(rows.tangents.shape[1:])))
+    batch = labeled.order.shape[1] + (0 if everything is None else everything.order.shape[1])
+    return min(len(labeled.order), _MAX_CHUNK, max(1, _CHUNK_FLOATS // (floats * batch)))
+
+
+def _filled(part: np.ndarray, length: int) -> np.ndarray:
+    """A chunk's array with zeros for the minibatches that it lacks."""
+    return np.pad(part, ((0, length - len(part)), (0, 0)))
+
+
+def _gather(
+    rows: SupervisedRows,
+    walk: _Walk,
+    part: slice,
+    length: int,
+    dtype: np.dtype,
+    *,
+    labels: bool = True,
+    tangents: bool = True,
+) -> Batch:
+    """The rows of a chunk of minibatches, with a leading axis of minibatches."""
+    order, row_weights = _filled(walk.order[part], length), _filled(walk.row_weights[part], length)
+    chosen = order.ravel()
+    x = rows.x[chosen]
+    x = x.toarray() if hasattr(x, "toarray") else x
+    if rows.weights is not None:
+        row_weights = row_weights * rows.weights[order]
+    planes = rows.tangents[chosen] if tangents and rows.tangents is not None else None
+    return Batch(
+        jnp.asarray(x.reshape(*order.shape, -1)),
+        jnp.asarray(row_weights.astype(dtype)),
+        jnp.asarray(rows.labels[order].astype(np.int32)) if labels else None,
+        None if planes is None else jnp.asarray(planes.reshape(*order.shape, *planes.shape[1:])),
+    )
+
+
+def _joined(
+    means: FineTuningProgress, costs: np.ndarray, labeled: _Walk, everything: _Walk | None, part: slice
+) -> FineTuningProgress:
+    """The means of the epoch so far with those of some more minibatches: every labelled row counts the same.
+
+    Raises:
+        FloatingPointError: if a cost is not finite.
+    """
+    if not np.isfinite(costs).all():
+        raise FloatingPointError(
+            f"the cost is not finite in epoch {means.epoch}; got {costs[~np.isfinite(costs)][0]}. "
+            "Lower `learning_rate`, or scale the data."
+        )
+    sizes = [np.count_nonzero(labeled.row_weights[:place], axis=1) for place in (part.start, part.stop)]
+    before, after = (int(size.sum()) for size in sizes)
+    own = np.array([means.log_loss, means.error_rate]) * before + sizes[1][part.start :] @ costs
+    walk = labeled if everything is None else everything
+    log_loss, error_rate = (own / after).tolist()
+    return FineTuningProgress(means.epoch, int(np.count_nonzero(walk.row_weights[: part.stop])), log_loss, error_rate)
