@@ -7,8 +7,11 @@ if TYPE_CHECKING:
     from .datasets import load_digits as load_digits
     from .datasets import load_mnist as load_mnist
     from .estimators import ContractiveAutoencoder as ContractiveAutoencoder
+    from .estimators import ContractiveClassifier as ContractiveClassifier
     from .estimators import DenoisingAutoencoder as DenoisingAutoencoder
+    from .estimators import ManifoldTangentClassifier as ManifoldTangentClassifier
     from .estimators import StackedAutoencoder as StackedAutoencoder
+    from .estimators import TangentNeighborsClassifier as TangentNeighborsClassifier
     from .estimators import load as load
     from .plots import tile_images as tile_images
 
@@ -16,8 +19,11 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "ContractiveAutoencoder": "estimators",
+    "ContractiveClassifier": "estimators",
     "DenoisingAutoencoder": "estimators",
+    "ManifoldTangentClassifier": "estimators",
     "StackedAutoencoder": "estimators",
+    "TangentNeighborsClassifier": "estimators",
     "load": "estimators",
     "load_digits": "datasets",
     "load_mnist": "datasets",
@@ -26,8 +32,11 @@ _HOMES = {
 
 __all__ = [
     "ContractiveAutoencoder",
+    "ContractiveClassifier",
     "DenoisingAutoencoder",
+    "ManifoldTangentClassifier",
     "StackedAutoencoder",
+    "TangentNeighborsClassifier",
     "load",
     "load_digits",
     "load_mnist",

@@ -1,20 +1,29 @@
 """The scikit-learn face: plain arrays in, plain arrays out."""
 
 from ._base import BaseAutoencoder
+from ._base_classifier import BaseClassifier
 from ._contractive import ContractiveAutoencoder
+from ._contractive_classifier import ContractiveClassifier
 from ._denoising import DenoisingAutoencoder
 from ._describe import plain_parameters
 from ._loading import ESTIMATORS, load, make_estimator
-from ._parameters import PENALTY_NAMES
+from ._manifold_tangent import ManifoldTangentClassifier
+from ._parameters import PENALTY_NAMES, SMOOTHNESS_NAMES
 from ._stacked import StackedAutoencoder
+from ._tangent_neighbors import TangentNeighborsClassifier
 
 __all__ = [
     "ESTIMATORS",
     "PENALTY_NAMES",
+    "SMOOTHNESS_NAMES",
     "BaseAutoencoder",
+    "BaseClassifier",
     "ContractiveAutoencoder",
+    "ContractiveClassifier",
     "DenoisingAutoencoder",
+    "ManifoldTangentClassifier",
     "StackedAutoencoder",
+    "TangentNeighborsClassifier",
     "load",
     "make_estimator",
     "plain_parameters",

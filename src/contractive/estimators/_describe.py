@@ -9,12 +9,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from sklearn.frozen import FrozenEstimator
 
 from ..corruption import CORRUPTIONS
-from ..models import AutoEncoder, CallableAutoEncoder, Model, Stack
+from ..models import AutoEncoder, CallableAutoEncoder, Classifier, Model, Stack
 from ..penalties import PENALTIES, PenaltySum
 
 __all__ = [
+    "dense_classifier",
     "dense_model",
     "model_arrays",
     "model_outline",
@@ -58,6 +60,8 @@ def _plain(name: str, value: Any) -> Any:
         if type(value) in kinds.values():
             fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
             return {"name": type(value).__name__} | {key: _number(field) for key, field in fields.items()}
+    if isinstance(value, FrozenEstimator):
+        value = value.estimator  # what it was made by; that it was made elsewhere is not written down
     if hasattr(value, "get_params") and not isinstance(value, type):
         return {"class": type(value).__name__, "parameters": plain_parameters(value)}
     if not isinstance(value, str | int | float | None):
@@ -85,6 +89,9 @@ def restored_parameters(plain: Mapping[str, Any], make: Callable[[str, dict[str,
             parameters[name] = _restored(name, parameters[name], {kind.__name__: kind for kind in kinds.values()})
     if isinstance(parameters.get("hidden_layer_sizes"), list):
         parameters["hidden_layer_sizes"] = tuple(parameters["hidden_layer_sizes"])
+    if isinstance(parameters.get("representation"), Mapping):
+        own = parameters["representation"]
+        parameters["representation"] = make(own["class"], own["parameters"])
     if isinstance(parameters.get("layers"), list):
         parameters["layers"] = [make(layer["class"], layer["parameters"]) for layer in parameters["layers"]]
     return parameters
@@ -101,12 +108,14 @@ def _restored(name: str, plain: Mapping[str, Any], kinds: dict[str, type[Any]]) 
     return kinds[kind](**fields)
 
 
-def model_outline(model: Model) -> dict[str, Any]:
+def model_outline(model: Model | Classifier) -> dict[str, Any]:
     """A model without its arrays, as JSON holds it.
 
     Raises:
         TypeError: if a nonlinearity, or a layer of a stack, is a user's own function.
     """
+    if isinstance(model, Classifier):
+        return {"autoencoder": model_outline(model.autoencoder)}
     if isinstance(model, Stack):
         if any(isinstance(layer, CallableAutoEncoder) for layer in model.layers):
             raise TypeError("`layers` must be dense to be written down; got a layer with an encoder of the user's own.")
@@ -119,8 +128,14 @@ def model_outline(model: Model) -> dict[str, Any]:
     return {"activation": model.activation, "loss": model.loss, "output": model.output}
 
 
-def model_arrays(model: Model, prefix: str = "") -> dict[str, np.ndarray]:
-    """The arrays of a model by name; those of a stack's layers begin with "0.", "1.", ..."""
+def model_arrays(model: Model | Classifier, prefix: str = "") -> dict[str, np.ndarray]:
+    """The arrays of a model by name.
+
+    Those of a stack's layers begin with "0.", "1.", ...; of a classifier's two parts with "autoencoder." and "output.".
+    """
+    if isinstance(model, Classifier):
+        output = {"output.weight": np.asarray(model.weight), "output.bias": np.asarray(model.bias)}
+        return model_arrays(model.autoencoder, "autoencoder.") | output
     if isinstance(model, Stack):
         return {
             name: array
@@ -160,6 +175,15 @@ def dense_model(outline: Mapping[str, Any], arrays: Mapping[str, np.ndarray], pr
     # NumPy's arrays in the place of small ones: they keep their 64 bits whatever JAX is set up for.
     small = AutoEncoder(*[jnp.zeros((1,) * array.ndim) for array in found], **outline)  # type: ignore[arg-type]
     return jax.tree.unflatten(jax.tree.structure(small), found)
+
+
+def dense_classifier(outline: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Classifier:
+    """The classifier on a dense model that `model_outline` and `model_arrays` were given; errors as `dense_model`."""
+    autoencoder = dense_model(outline["autoencoder"], arrays, "autoencoder.")
+    weight, bias = arrays["output.weight"], arrays["output.bias"]
+    if weight.shape != (*bias.shape, autoencoder.n_hidden):
+        raise ValueError(f"output.weight must be of shape {(*bias.shape, autoencoder.n_hidden)}; got {weight.shape}")
+    return Classifier(autoencoder, weight, bias)  # type: ignore[arg-type]
 
 
 def own_model(fresh: CallableAutoEncoder, arrays: Mapping[str, np.ndarray]) -> CallableAutoEncoder:

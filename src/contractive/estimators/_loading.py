@@ -10,17 +10,30 @@ import numpy as np
 
 from ..models import wrap_callables
 from ..serialization import read_model
+from ..supervised import FineTuningRecord
 from ..training import EpochRecord
 from ._base import BaseAutoencoder, precision
+from ._base_classifier import BaseClassifier
 from ._contractive import ContractiveAutoencoder
+from ._contractive_classifier import ContractiveClassifier
 from ._denoising import DenoisingAutoencoder
-from ._describe import OWN, dense_model, own_model, restored_parameters
+from ._describe import OWN, dense_classifier, dense_model, own_model, restored_parameters
+from ._manifold_tangent import ManifoldTangentClassifier
 from ._stacked import StackedAutoencoder
 
 __all__ = ["ESTIMATORS", "load", "make_estimator"]
 
-ESTIMATORS = {kind.__name__: kind for kind in (ContractiveAutoencoder, DenoisingAutoencoder, StackedAutoencoder)}
-"""Every estimator by the name of its class."""
+ESTIMATORS = {
+    kind.__name__: kind
+    for kind in (
+        ContractiveAutoencoder,
+        DenoisingAutoencoder,
+        StackedAutoencoder,
+        ContractiveClassifier,
+        ManifoldTangentClassifier,
+    )
+}
+"""Every estimator that can be written to a file, by the name of its class."""
 
 
 def make_estimator(name: str, parameters: Mapping[str, Any]) -> Any:
@@ -69,6 +82,8 @@ def load(
     if description.get("class") not in ESTIMATORS:
         raise ValueError(f"{str(path)!r} must hold one of {', '.join(ESTIMATORS)}; got {description.get('class')!r}.")
     try:
+        if issubclass(ESTIMATORS[description["class"]], BaseClassifier):
+            return _fitted_classifier(description, arrays)
         return _fitted(description, arrays, {"encoder": encoder, "decoder": decoder})
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ValueError(
@@ -104,6 +119,27 @@ def _fitted(description: dict[str, Any], arrays: dict[str, np.ndarray], own: dic
     if model.n_features != description["n_features"]:
         raise ValueError(f"the model must have {description['n_features']} features; got {model.n_features}")
     _restore(estimator, description, model)
+    return estimator
+
+
+def _fitted_classifier(description: dict[str, Any], arrays: dict[str, np.ndarray]) -> BaseClassifier:
+    """The classifier that a model file describes, without the representation that it started from."""
+    estimator = make_estimator(description["class"], description["parameters"])
+    classifier = dense_classifier(description["model"], arrays)
+    classes = np.array(description["classes"]["values"], dtype=description["classes"]["dtype"])
+    if (classifier.n_features, classifier.n_classes) != (description["n_features"], len(classes)):
+        raise ValueError(
+            f"the model must have {description['n_features']} features and {len(classes)} classes; "
+            f"got {classifier.n_features} and {classifier.n_classes}"
+        )
+    estimator.classifier_, estimator.classes_ = classifier, classes
+    estimator.history_ = [FineTuningRecord(*record) for record in description["history"]]
+    estimator.n_features_in_ = description["n_features"]
+    estimator._seed, estimator._uint8_scale = description["seed"], description["uint8_scale"]
+    if description["feature_names"]:
+        estimator.feature_names_in_ = np.array(description["feature_names"], dtype=object)
+    if description["best_epoch"] is not None:
+        estimator.best_epoch_ = description["best_epoch"]
     return estimator
 
 

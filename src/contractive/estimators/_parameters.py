@@ -15,11 +15,14 @@ from ..training import ENGINES, OPTIMIZERS
 __all__ = [
     "DEFAULT_BATCH",
     "PENALTY_NAMES",
+    "SMOOTHNESS_NAMES",
     "batch_size",
     "check_architecture",
     "check_corruption",
+    "check_fine_tuning",
     "check_penalties",
     "check_training",
+    "make_contraction",
     "make_corruption",
     "make_objective",
     "value_range",
@@ -37,6 +40,9 @@ PENALTY_NAMES = (
     "spectral",
 )
 """What `penalty` may name: which Jacobian is penalised, and how its norm is had."""
+
+SMOOTHNESS_NAMES = ("spectral",)
+"""What `smoothness` may name: in which direction the output is held still."""
 
 
 def check_training(estimator: Any) -> None:
@@ -61,7 +67,7 @@ def check_training(estimator: Any) -> None:
     check_flag("early_stopping", estimator.early_stopping)
     check_count("n_iter_no_change", estimator.n_iter_no_change)
     check_interval("tol", estimator.tol, low=0)
-    check_flag("warm_start", estimator.warm_start)
+    check_flag("warm_start", getattr(estimator, "warm_start", False))
     check_seed("random_state", estimator.random_state)
     callbacks = estimator.callbacks or ()
     if not isinstance(callbacks, list | tuple) or not all(map(callable, callbacks)):
@@ -101,14 +107,36 @@ def check_penalties(estimator: Any) -> None:
     check_interval("hessian_std", estimator.hessian_std, low=0, strict=True)
     check_count("n_hessian_samples", estimator.n_hessian_samples)
     check_interval("weight_decay", estimator.weight_decay, low=0)
-    if isinstance(estimator.penalty, Penalty):
+    _check_penalty(estimator.penalty)
+
+
+def _check_penalty(penalty: object) -> None:
+    if isinstance(penalty, Penalty):
         return
-    if not isinstance(estimator.penalty, str):
+    if not isinstance(penalty, str):
         raise TypeError(
-            f"`penalty` must be one of {', '.join(map(repr, PENALTY_NAMES))} or a Penalty; "
-            f"got {shown(estimator.penalty)}."
+            f"`penalty` must be one of {', '.join(map(repr, PENALTY_NAMES))} or a Penalty; got {shown(penalty)}."
         )
-    check_choice("penalty", estimator.penalty, PENALTY_NAMES)
+    check_choice("penalty", penalty, PENALTY_NAMES)
+
+
+def check_fine_tuning(estimator: Any) -> None:
+    """Refuse wrong values among the parameters of fine-tuning; errors as for `check_training`."""
+    for name in ("dropout", "input_dropout"):
+        share = check_interval(name, getattr(estimator, name), low=0, high=1)
+        if share == 1:
+            raise ValueError(f"`{name}` must be below 1, as something must be left; got 1.")
+    if estimator.max_norm is not None:
+        check_interval("max_norm", estimator.max_norm, low=0, strict=True)
+    check_interval("contraction", estimator.contraction, low=0)
+    check_count("n_probes", estimator.n_probes)
+    _check_penalty(estimator.penalty)
+    check_interval("weight_decay", estimator.weight_decay, low=0)
+    if estimator.smoothness is not None:
+        check_choice("smoothness", estimator.smoothness, SMOOTHNESS_NAMES)
+    check_interval("smoothness_weight", estimator.smoothness_weight, low=0)
+    check_interval("smoothness_radius", estimator.smoothness_radius, low=0, strict=True)
+    check_count("n_power_iterations", estimator.n_power_iterations)
 
 
 def check_corruption(estimator: Any) -> None:
@@ -136,7 +164,7 @@ def make_objective(estimator: Any, corruption: Corruption | None) -> Objective:
     if isinstance(estimator.penalty, Penalty):
         penalties.append(estimator.penalty)
     elif estimator.contraction:
-        penalties.append(_contraction(estimator.penalty, float(estimator.contraction), int(estimator.n_probes)))
+        penalties.append(make_contraction(estimator.penalty, float(estimator.contraction), int(estimator.n_probes)))
     if estimator.hessian_weight:
         std, samples = float(estimator.hessian_std), int(estimator.n_hessian_samples)
         penalties.append(HigherOrder(float(estimator.hessian_weight), std, samples))
@@ -145,7 +173,10 @@ def make_objective(estimator: Any, corruption: Corruption | None) -> Objective:
     return Objective(tuple(penalties), corruption)
 
 
-def _contraction(name: str, coefficient: float, n_probes: int) -> Penalty:
+def make_contraction(name: str | Penalty, coefficient: float, n_probes: int) -> Penalty:
+    """What `penalty` names, with its coefficient; a `Penalty` brings its own."""
+    if isinstance(name, Penalty):
+        return name
     if name == "spectral":
         return SpectralContraction(coefficient)
     kind = ReconstructionContraction if name.startswith("reconstruction") else Contraction

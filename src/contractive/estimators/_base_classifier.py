@@ -1,0 +1,320 @@
+"""What every classifier of the family does: learn a representation of all rows, then fine-tune it on labels."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import jax.numpy as jnp
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.frozen import FrozenEstimator
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from .._validation import check_count, check_rows, shown
+from ..batched import map_rows
+from ..models import Classifier
+from ..serialization import write_model
+from ..supervised import FineTuningRecord, SupervisedRows, fine_tune
+from ..training import resolve_optimizer
+from ._base import BaseAutoencoder, precision
+from ._describe import model_arrays, model_outline, plain_parameters
+from ._fine_tuning import (
+    FineTuningWatch,
+    HeldOut,
+    log_probabilities,
+    make_supervised_objective,
+    with_output_layer,
+)
+from ._fitting import call_all, checked_weights, draw_seed, mean_one_weights
+from ._labels import encode_labels, known_labels, split_stratified
+from ._parameters import batch_size, check_fine_tuning, check_training
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+__all__ = ["BaseClassifier", "fit_representation"]
+
+
+def fit_representation(
+    owner: Any, rows: Any, sample_weight: Any, rng: np.random.RandomState, default: Any
+) -> BaseAutoencoder:
+    """The fitted auto-encoder that a classifier stands on: its own, trained on all rows, or a frozen one as it is.
+
+    Args:
+        owner: the classifier; its `representation` says which, its callbacks hear of the training.
+        rows: checked data.
+        sample_weight: what each row counts, or None.
+        rng: draws the seed of a representation that has none.
+        default: an unfitted estimator for `representation=None`.
+
+    Raises:
+        TypeError: if `representation` is no auto-encoder of this package.
+        ValueError: if a frozen one has other features than the rows, or what its training raises.
+    """
+    chosen, seed = owner.representation, draw_seed(rng)
+    if isinstance(chosen, FrozenEstimator):
+        chosen = chosen.estimator
+        _refuse_other_kinds(chosen)
+        check_is_fitted(chosen, "model_")
+        if chosen.n_features_in_ != rows.shape[1]:
+            raise ValueError(
+                f"`representation` must have been fitted on {rows.shape[1]} features, as X has; "
+                f"got {chosen.n_features_in_}."
+            )
+        return chosen
+    _refuse_other_kinds(default if chosen is None else chosen)
+    representation: Any = clone(default if chosen is None else chosen)
+    if representation.random_state is None:
+        representation.set_params(random_state=seed)
+    own = representation.callbacks
+    if getattr(owner, "callbacks", None):
+        heard = [*(own or ()), lambda _, event: call_all(owner.callbacks, owner, event)]
+        representation.set_params(callbacks=heard)
+    try:
+        return representation.fit(rows, sample_weight=sample_weight)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"`representation`: {error}") from error
+    finally:
+        representation.set_params(callbacks=own)
+
+
+def _refuse_other_kinds(representation: object) -> None:
+    if not isinstance(representation, BaseAutoencoder):
+        raise TypeError(
+            "`representation` must be an auto-encoder of this package, fitted ones inside a FrozenEstimator; "
+            f"got {shown(representation)}."
+        )
+
+
+class BaseClassifier(ClassifierMixin, BaseEstimator):
+    """An encoder trained without labels on all rows, then fine-tuned with an output layer on the labelled ones.
+
+    Attributes:
+        classifier_: the fine-tuned encoder and output layer, a `contractive.models.Classifier` of NumPy arrays.
+        representation_: the auto-encoder as it was before fine-tuning.
+        classes_: the classes, sorted.
+        history_: one `FineTuningRecord` an epoch.
+        best_epoch_: the epoch whose weights were kept; with held-out rows only.
+        n_features_in_: features of the data.
+    """
+
+    representation: Any
+    optimizer: Any
+    learning_rate: Any
+    batch_size: int | str
+    max_epochs: int
+    shuffle: bool
+    max_norm: float | None
+    unlabeled: Any
+    early_stopping: bool
+    validation_fraction: float
+    random_state: Any
+    callbacks: Sequence[Any] | None
+    classifier_: Classifier
+    representation_: BaseAutoencoder
+    classes_: np.ndarray
+    history_: list[FineTuningRecord]
+    best_epoch_: int
+    n_features_in_: int
+    _uint8_scale: float
+
+    @abc.abstractmethod
+    def _default_representation(self) -> BaseAutoencoder:
+        """What `representation=None` stands for, unfitted."""
+
+    def _check_own_parameters(self) -> None:
+        """Refuse wrong values among the parameters that only this class has."""
+
+    def _tangents(self, rows: Any) -> np.ndarray | None:
+        """The tangent plane at each row, where fine-tuning uses it."""
+        return None
+
+    def _release(self, tangents: np.ndarray | None) -> None:
+        """Give back what `_tangents` took."""
+
+    def fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        *,
+        validation_data: tuple[ArrayLike, ArrayLike] | None = None,
+    ) -> Self:
+        """Train the representation on all rows of X, then fine-tune it on those that have a label.
+
+        Args:
+            X: data of shape (n_samples, n_features), n_samples >= 2, as for the representation; dense or sparse.
+            y: labels of shape (n_samples,): numbers, strings or booleans; `unlabeled` where there is none.
+            sample_weight: what each row counts, of shape (n_samples,), >= 0. None for all the same.
+            validation_data: rows and labels, (X_valid, y_valid), that are not trained on: the weights of the epoch with
+                the least error rate on them are kept. None for the last epoch's, or for rows held out of X with
+                `early_stopping`.
+
+        Returns:
+            The estimator itself.
+
+        Raises:
+            TypeError: if X or a parameter is of the wrong type.
+            ValueError: if X, y, sample_weight or a parameter is out of its range; if y has no labels or one class only.
+            FloatingPointError: if a cost is not finite; what the finished epochs learned stays.
+        """
+        self._check_parameters()
+        for attribute in ("classifier_", "representation_", "best_epoch_"):
+            vars(self).pop(attribute, None)
+        rows = check_rows(X, min_rows=2)
+        validate_data(self, X, y, reset=True, skip_check_array=True)  # type: ignore[arg-type]
+        classes, encoded = encode_labels(rows, y, self.unlabeled)
+        weights = checked_weights(sample_weight, rows.shape[0])
+        rng = check_random_state(self.random_state)
+        default = self._default_representation()
+        self.representation_ = fit_representation(self, rows, sample_weight, rng, default)
+        self.classes_, self.history_, self._seed = classes, [], draw_seed(rng)
+        self._uint8_scale = float(self.representation_._uint8_scale)
+        self._fine_tune(rows, encoded, weights, validation_data)
+        return self
+
+    def predict(self, X: ArrayLike) -> np.ndarray:
+        """The most probable class of each row.
+
+        Args:
+            X: data of shape (n_samples, n_features), in the units of the training data; dense or sparse.
+
+        Returns:
+            Array of shape (n_samples,), of the type of the labels.
+
+        Raises:
+            NotFittedError: if `fit` was not called.
+            TypeError: if X does not hold numbers.
+            ValueError: if X is not finite or has other features than the training data.
+        """
+        return self.classes_[self.predict_log_proba(X).argmax(axis=1)]
+
+    def predict_proba(self, X: ArrayLike) -> np.ndarray:
+        """The probability of each class, a soft-max; arguments and errors as for `predict`.
+
+        Returns:
+            float64 of shape (n_samples, n_classes), rows that sum to 1, in the order of `classes_`.
+        """
+        return np.exp(self.predict_log_proba(X))
+
+    def predict_log_proba(self, X: ArrayLike) -> np.ndarray:
+        """The logarithms of the probabilities, in nats, finite also where these round to 0; otherwise the same."""
+        check_is_fitted(self, "classifier_")
+        rows = check_rows(X, largest=float(jnp.finfo(self.classifier_.dtype).max))
+        validate_data(self, X, reset=False, skip_check_array=True)  # type: ignore[arg-type]
+        with precision(self.classifier_.dtype):
+            scores = map_rows(log_probabilities, self.classifier_, rows, uint8_scale=self._uint8_scale)
+        scores = scores.astype(np.float64)
+        return scores - np.log(np.exp(scores).sum(axis=1, keepdims=True))  # float32's rounding taken out of the sum
+
+    def save(self, path: str | Path) -> None:
+        """Write the fitted classifier into one file: safetensors weights and JSON metadata.
+
+        The fine-tuned weights are written, not the representation as it was before.
+
+        Args:
+            path: the file to make or replace.
+
+        Raises:
+            NotFittedError: if `fit` was not called.
+            TypeError: if a parameter is an object that JSON cannot hold, such as an optax transformation.
+            OSError: if the file cannot be written; what was there stays.
+        """
+        check_is_fitted(self, "classifier_")
+        description = {
+            "class": type(self).__name__,
+            "parameters": plain_parameters(self, callables=True),
+            "history": self.history_,
+            "seed": self._seed,
+            "n_features": self.n_features_in_,
+            "feature_names": [*map(str, vars(self).get("feature_names_in_", ()))],
+            "best_epoch": vars(self).get("best_epoch_"),
+            "uint8_scale": self._uint8_scale,
+            "classes": {"dtype": self.classes_.dtype.str, "values": self.classes_.tolist()},
+            "model": model_outline(self.classifier_),
+        }
+        write_model(path, model_arrays(self.classifier_), description)
+
+    @property
+    def n_epochs_(self) -> int:
+        """Epochs of fine-tuning."""
+        return len(self.history_)
+
+    @property
+    def loss_curve_(self) -> list[float]:
+        """Mean cross-entropy of each epoch in nats, over the labelled training rows, with dropout."""
+        return [record.log_loss for record in self.history_]
+
+    @property
+    def validation_error_curve_(self) -> list[float]:
+        """Error rate of the held-out rows after each epoch, in [0, 1]; empty without such rows."""
+        rates = (record.validation_error_rate for record in self.history_)
+        return [rate for rate in rates if rate is not None]
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+    def _check_parameters(self) -> None:
+        check_count("max_epochs", self.max_epochs)
+        check_training(self)
+        check_fine_tuning(self)
+        self._check_own_parameters()
+
+    def _fine_tune(
+        self, rows: Any, encoded: np.ndarray, weights: np.ndarray | None, validation_data: tuple[Any, Any] | None
+    ) -> None:
+        """Train encoder and output layer, and leave in the estimator what has been learned after each epoch."""
+        dtype = self.representation_.model_.dtype
+        held_out, kept = self._held_out(rows, encoded, validation_data)
+        if kept is not None:
+            rows, encoded = rows[kept], encoded[kept]
+            weights = None if weights is None else weights[kept]
+        watch = FineTuningWatch(self, held_out, self._uint8_scale)
+        tangents = self._tangents(rows)
+        try:
+            with precision(dtype):
+                fine_tune(
+                    with_output_layer(self.representation_.model_, len(self.classes_), dtype),
+                    make_supervised_objective(self, dtype),
+                    SupervisedRows(rows, encoded, mean_one_weights(weights), tangents),
+                    resolve_optimizer(self.optimizer, self._rate),
+                    batch_size=batch_size(self.batch_size, rows.shape[0], at_most_rows=True),
+                    max_epochs=int(self.max_epochs),
+                    shuffle=bool(self.shuffle),
+                    seed=self._seed,
+                    uint8_scale=self._uint8_scale,
+                    max_norm=None if self.max_norm is None else float(self.max_norm),
+                    validate=watch.validate,
+                    on_epoch=watch.finish_epoch,
+                    on_chunk=watch.report if self.callbacks else None,
+                )
+        finally:
+            self._release(tangents)
+        watch.keep_best()
+
+    @property
+    def _rate(self) -> Any:
+        return self.learning_rate if callable(self.learning_rate) else float(self.learning_rate)
+
+    def _held_out(
+        self, rows: Any, encoded: np.ndarray, validation_data: tuple[Any, Any] | None
+    ) -> tuple[HeldOut | None, np.ndarray | None]:
+        """The rows by which the best epoch is chosen, and which of the others are trained on where not all are."""
+        if validation_data is not None:
+            if not isinstance(validation_data, list | tuple) or len(validation_data) != 2:
+                raise TypeError(f"`validation_data` must be a pair (X, y); got {shown(validation_data)}.")
+            own = check_rows(validation_data[0], name="validation_data")
+            if own.shape[1] != rows.shape[1]:
+                raise ValueError(f"`validation_data` must have {rows.shape[1]} features; got {own.shape[1]}.")
+            numbers = known_labels(self.classes_, validation_data[1], own.shape[0], name="validation_data")
+            return HeldOut(own, numbers), None
+        if not self.early_stopping:
+            return None, None
+        kept, chosen = split_stratified(encoded, float(self.validation_fraction), self._seed)
+        return HeldOut(rows[chosen], encoded[chosen]), kept

@@ -1,0 +1,97 @@
+"""Labels: what a user calls the classes, which rows have none, and which labelled rows are held out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.utils import check_consistent_length, column_or_1d
+from sklearn.utils.multiclass import check_classification_targets
+
+from .._validation import shown
+
+__all__ = ["UNKNOWN", "encode_labels", "known_labels", "split_stratified"]
+
+UNKNOWN = -1  # in the place of a class's number
+
+
+def encode_labels(X: Any, y: Any, unlabeled: Any) -> tuple[np.ndarray, np.ndarray]:
+    """The classes, sorted, and the number of each row's class, `UNKNOWN` where it has none.
+
+    Args:
+        X: the rows, for their number.
+        y: the labels, of shape (n_samples,): numbers, strings or booleans.
+        unlabeled: the value that stands for no label; None where every value is a class.
+
+    Raises:
+        ValueError: if y is not 1-d, of another length than X, holds NaN or continuous values, or names fewer than two
+            classes.
+    """
+    labels = column_or_1d(y, warn=True)
+    check_consistent_length(X, labels)
+    missing = _is_unlabeled(labels, unlabeled)
+    known = labels[~missing]
+    if not len(known):
+        raise ValueError(f"`y` must have labels; got {len(labels)} rows, all of them `unlabeled` ({shown(unlabeled)}).")
+    if known.dtype.kind == "f" and not np.isfinite(known).all():
+        # In scikit-learn's words, which its checks look for.
+        raise ValueError(
+            f"Input y contains {'NaN' if np.isnan(known).any() else 'infinity'}: `y` must hold classes. Give rows "
+            "without a label a value of their own and name it by `unlabeled`."
+        )
+    check_classification_targets(known)
+    classes, numbers = np.unique(known, return_inverse=True)
+    if len(classes) < 2:
+        raise ValueError(f"`y` must hold at least two classes; got one class, {shown(classes[0].item())}.")
+    encoded = np.full(len(labels), UNKNOWN)
+    encoded[~missing] = numbers
+    return classes, encoded
+
+
+def known_labels(classes: np.ndarray, y: Any, n_rows: int, *, name: str) -> np.ndarray:
+    """The numbers of labels whose classes are those of the training rows.
+
+    Raises:
+        ValueError: if there is another number of labels than of rows, or a class that was not trained on.
+    """
+    labels = column_or_1d(y)
+    if len(labels) != n_rows:
+        raise ValueError(f"`{name}` must have as many labels as rows, {n_rows}; got {len(labels)}.")
+    places = np.searchsorted(classes, labels).clip(0, len(classes) - 1)
+    wrong = classes[places] != labels
+    if wrong.any():
+        raise ValueError(
+            f"`{name}` must hold classes of the training rows; got {shown(labels[wrong][0].item())} "
+            f"at row {int(wrong.argmax())}."
+        )
+    return places
+
+
+def split_stratified(encoded: np.ndarray, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers of the rows to train on, those without labels included, and of the labelled rows held out.
+
+    Of every class the same share is held out, at least one row, and at least one stays.
+
+    Raises:
+        ValueError: if a class has one row only.
+    """
+    rng = np.random.default_rng([seed, 0])  # epochs count from 1
+    held_out = []
+    for number in range(encoded.max() + 1):
+        members = rng.permutation(np.flatnonzero(encoded == number))
+        if len(members) < 2:
+            raise ValueError(
+                "`early_stopping` must have at least 2 labelled rows of every class, one of them to hold out; got 1 of "
+                f"the class at place {number}. Pass validation_data, or early_stopping=False."
+            )
+        held_out.append(members[: min(max(1, round(fraction * len(members))), len(members) - 1)])
+    chosen = np.sort(np.concatenate(held_out))
+    return np.setdiff1d(np.arange(len(encoded)), chosen), chosen
+
+
+def _is_unlabeled(labels: np.ndarray, unlabeled: Any) -> np.ndarray:
+    if unlabeled is None:
+        return np.zeros(len(labels), bool)
+    if isinstance(unlabeled, float) and np.isnan(unlabeled):
+        return np.array([label != label for label in labels], bool)
+    return np.array([bool(label == unlabeled) for label in labels.tolist()], bool)
