@@ -116,19 +116,30 @@ def test_a_wrong_digest_leaves_nothing(mirror: Mirror, tmp_path: Path, sent: byt
     assert list((tmp_path / "cache").iterdir()) == []
 
 
+class Endless(io.RawIOBase):
+    """Zeros without end, of which no reader should want many."""
+
+    n_sent = 0
+
+    def read(self, size: int = -1) -> bytes:
+        assert 0 <= size <= 4_000_000 - self.n_sent
+        self.n_sent += size
+        return bytes(size)
+
+
 def test_an_endless_answer_is_left_after_one_byte_too_many(monkeypatch: pytest.MonkeyPatch):
-    class Endless(io.RawIOBase):
-        n_sent = 0
-
-        def read(self, size: int = -1) -> bytes:
-            self.n_sent += size
-            return bytes(size)
-
     endless, kept = Endless(), io.BytesIO()
     monkeypatch.setattr(_downloads.urllib.request, "urlopen", lambda request, timeout: endless)
     with pytest.raises(ValueError, match="must have the SHA-256"):
         _downloads._receive("https://nowhere.invalid/toy.bin", download_of(CONTENT), kept)
     assert endless.n_sent == len(kept.getvalue()) == len(CONTENT) + 1
+
+
+def test_an_endless_file_is_left_after_one_byte_too_many():
+    endless = Endless()
+    with pytest.raises(ValueError, match="'endless' must hold 1,000 bytes; got more"):
+        _downloads.read_exactly(endless, 1_000, "endless")  # type: ignore[arg-type]
+    assert endless.n_sent == 1_001
 
 
 def test_a_missing_file_names_the_address_and_the_way_out(mirror: Mirror):
