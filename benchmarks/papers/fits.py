@@ -13,7 +13,12 @@ import numpy as np
 from sklearn.frozen import FrozenEstimator
 from sklearn.neighbors import KNeighborsClassifier
 
-from contractive import ContractiveClassifier, ManifoldTangentClassifier, TangentNeighborsClassifier
+from contractive import (
+    ContractiveClassifier,
+    ManifoldTangentClassifier,
+    StackedAutoencoder,
+    TangentNeighborsClassifier,
+)
 from contractive.geometry import contraction_curve, saturation
 
 from .data import Split
@@ -22,6 +27,7 @@ from .trial import UNLABELED, Trial, few_labels
 __all__ = ["classify", "contract", "find_neighbors", "geometry_of"]
 
 _CLASSIFIERS = {"mlp": ContractiveClassifier, "mtc": ManifoldTangentClassifier}
+_DEEP_ROWS = 500
 
 
 class Classified:
@@ -126,7 +132,12 @@ class Pictured:
 
 
 def geometry_of(representation: Any, X: np.ndarray) -> dict[str, float]:
-    """The mean squared entry of the Jacobian and the share of saturated units in per cent, as in ICML 2011, table 1."""
+    """The mean squared entry of the Jacobian and the share of saturated units in per cent, as in ICML 2011, table 1.
+
+    A stack's Jacobian is a product of matrices, a thousand times as dear as one layer's: there on `_DEEP_ROWS` rows.
+    """
+    if isinstance(representation, StackedAutoencoder):
+        X = X[:_DEEP_ROWS]
     codes = representation.transform(X)
     entries = representation.n_features_in_ * codes.shape[1]
     norms = representation.contraction_norm(X).astype(np.float64)
