@@ -112,8 +112,8 @@ def test_bytes_beyond_their_scale_are_refused_for_the_cross_entropy(refused, tmp
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        ("none.npy", ["'none.npy'", "digits, mnist", ".npy or .npz"]),
-        ("minst", ["'minst'", "digits, mnist"]),
+        ("none.npy", ["'none.npy'", "digits, fashion_mnist, mnist", ".npy or .npz"]),
+        ("minst", ["'minst'", "digits, fashion_mnist, mnist"]),
         ("folder", ["'folder'", "must be a file", "folder"]),
         ("table.csv", ["'table.csv'", ".npy or .npz", ".csv"]),
         ("cut.npy", ["'cut.npy'", "truncated"]),

@@ -91,7 +91,7 @@ def test_array_of_what_is_no_npz_is_refused(tmp_path: Path):
 
 
 def test_missing_path_lists_the_data_sets(tmp_path: Path):
-    with refusal(FileNotFoundError, "minst", "digits, mnist", ".npy or .npz"):
+    with refusal(FileNotFoundError, "minst", "digits, fashion_mnist, mnist", ".npy or .npz"):
         open_rows("minst")
     with refusal(FileNotFoundError, str(tmp_path / "x.npy")):
         open_rows(str(tmp_path / "x.npy"))

@@ -275,6 +275,14 @@ def test_both_labels_have_as_many_white_pixels():
     assert 0.48 < labels.mean() < 0.52
 
 
+@pytest.mark.slow
+def test_convex_regions_have_the_papers_sizes_and_the_pinned_rows(made):
+    splits = load_convex()
+    assert [len(y) for _, y in splits] == [6_500, 1_500, 50_000]
+    assert np.array_equal(splits[0][0][:N], made["convex"][0])
+    assert np.array_equal(splits[0][1][:N], made["convex"][1])
+
+
 # Arguments, the registry and the cache
 
 
