@@ -54,22 +54,29 @@ def unchecked() -> Iterator[None]:
 @pytest.fixture
 def quickly_compiled(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Everything is compiled in a fifth of the time, to slower code: for tests of many shapes; the training step."""
-    chunk, apply = _quick()
+    chunk, apply, supervised = _quick()
     monkeypatch.setattr("contractive.training._engines.run_chunk", chunk)
     monkeypatch.setattr("contractive.batched._apply", apply)
+    monkeypatch.setattr("contractive.supervised._loop.run_supervised_chunk", supervised)
     return chunk
 
 
 @cache
-def _quick() -> tuple[Any, Any]:
+def _quick() -> tuple[Any, Any, Any]:
     # Imported here, as the package must not be before the type checks of the tests are set up.
     from contractive.batched import _apply
+    from contractive.supervised import run_supervised_chunk
     from contractive.training import run_chunk
     from routes import jit_for_once
 
     steps, mapped = inspect.unwrap(run_chunk), inspect.unwrap(_apply)
     chunk = jit_for_once(steps, static_argnames="transformation", donate_argnames="state")
-    return chunk, jit_for_once(mapped, static_argnames="function")
+    fine_tuning = inspect.unwrap(run_supervised_chunk)
+    return (
+        chunk,
+        jit_for_once(mapped, static_argnames="function"),
+        jit_for_once(fine_tuning, static_argnames="transformation", donate_argnames="state"),
+    )
 
 
 @pytest.fixture

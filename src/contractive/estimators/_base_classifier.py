@@ -18,8 +18,8 @@ from .._validation import check_count, check_rows, shown
 from ..batched import map_rows
 from ..models import Classifier
 from ..serialization import write_model
-from ..supervised import FineTuningRecord, SupervisedRows, fine_tune
-from ..training import resolve_optimizer
+from ..supervised import FineTuningRecord, SupervisedRows, fine_tune, minibatches_an_epoch
+from ..training import decayed_rate, resolve_optimizer
 from ._base import BaseAutoencoder, precision
 from ._describe import model_arrays, model_outline, plain_parameters
 from ._fine_tuning import (
@@ -105,6 +105,7 @@ class BaseClassifier(ClassifierMixin, BaseEstimator):
     representation: Any
     optimizer: Any
     learning_rate: Any
+    learning_rate_decay: str
     batch_size: int | str
     max_epochs: int
     shuffle: bool
@@ -191,7 +192,8 @@ class BaseClassifier(ClassifierMixin, BaseEstimator):
             TypeError: if X does not hold numbers.
             ValueError: if X is not finite or has other features than the training data.
         """
-        return self.classes_[self.predict_log_proba(X).argmax(axis=1)]
+        numbers = self.predict_log_proba(X).argmax(axis=1)
+        return self.classes_[numbers]
 
     def predict_proba(self, X: ArrayLike) -> np.ndarray:
         """The probability of each class, a soft-max; arguments and errors as for `predict`.
@@ -279,12 +281,16 @@ class BaseClassifier(ClassifierMixin, BaseEstimator):
         tangents = self._tangents(rows)
         try:
             with precision(dtype):
+                objective = make_supervised_objective(self, dtype)
+                supervised = SupervisedRows(rows, encoded, mean_one_weights(weights), tangents)
+                size = batch_size(self.batch_size, rows.shape[0], at_most_rows=True)
+                rate = self._rate(minibatches_an_epoch(supervised, objective, size))
                 fine_tune(
                     with_output_layer(self.representation_.model_, len(self.classes_), dtype),
-                    make_supervised_objective(self, dtype),
-                    SupervisedRows(rows, encoded, mean_one_weights(weights), tangents),
-                    resolve_optimizer(self.optimizer, self._rate),
-                    batch_size=batch_size(self.batch_size, rows.shape[0], at_most_rows=True),
+                    objective,
+                    supervised,
+                    resolve_optimizer(self.optimizer, rate),
+                    batch_size=size,
                     max_epochs=int(self.max_epochs),
                     shuffle=bool(self.shuffle),
                     seed=self._seed,
@@ -298,9 +304,11 @@ class BaseClassifier(ClassifierMixin, BaseEstimator):
             self._release(tangents)
         watch.keep_best()
 
-    @property
-    def _rate(self) -> Any:
-        return self.learning_rate if callable(self.learning_rate) else float(self.learning_rate)
+    def _rate(self, n_minibatches: int) -> Any:
+        """The step size or its schedule, where an epoch has so many minibatches."""
+        if callable(self.learning_rate):
+            return self.learning_rate
+        return decayed_rate(self.learning_rate_decay, float(self.learning_rate), int(self.max_epochs) * n_minibatches)
 
     def _held_out(
         self, rows: Any, encoded: np.ndarray, validation_data: tuple[Any, Any] | None

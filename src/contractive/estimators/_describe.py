@@ -183,7 +183,10 @@ def dense_classifier(outline: Mapping[str, Any], arrays: Mapping[str, np.ndarray
     weight, bias = arrays["output.weight"], arrays["output.bias"]
     if weight.shape != (*bias.shape, autoencoder.n_hidden):
         raise ValueError(f"output.weight must be of shape {(*bias.shape, autoencoder.n_hidden)}; got {weight.shape}")
-    return Classifier(autoencoder, weight, bias)  # type: ignore[arg-type]
+    # NumPy's arrays in the place of small ones, as in `dense_model`.
+    small = Classifier(autoencoder, jnp.zeros((1, 1)), jnp.zeros(1))
+    structure = jax.tree.structure(small)
+    return jax.tree.unflatten(structure, [*jax.tree.leaves(autoencoder), weight, bias])
 
 
 def own_model(fresh: CallableAutoEncoder, arrays: Mapping[str, np.ndarray]) -> CallableAutoEncoder:

@@ -49,6 +49,7 @@ class ManifoldTangentClassifier(BaseClassifier):
         unlabeled: the value in y that stands for no label, such as -1; None takes every value for a class.
         optimizer: "adam", "momentum" (0.9), "sgd", or an optax transformation, which brings its own learning rate.
         learning_rate: step size > 0, or an optax schedule, a function of the number of updates so far.
+        learning_rate_decay: "linear" or "cosine": the step size falls to zero at the last of `max_epochs`; or "none".
         batch_size: rows a minibatch, from 1 to n_samples, or "auto": 128, or n_samples where that is less. Where rows
             without labels take part, it is the size of both the minibatch of all rows and that of labelled ones.
         max_epochs: how often to go through the rows in fine-tuning, >= 1.
@@ -112,6 +113,7 @@ class ManifoldTangentClassifier(BaseClassifier):
         unlabeled: Any = None,
         optimizer: Any = "adam",
         learning_rate: float | Callable[[Any], Any] = 1e-3,
+        learning_rate_decay: str = "none",
         batch_size: int | str = "auto",
         max_epochs: int = 50,
         shuffle: bool = True,
@@ -141,6 +143,7 @@ class ManifoldTangentClassifier(BaseClassifier):
         self.unlabeled = unlabeled
         self.optimizer = optimizer
         self.learning_rate = learning_rate
+        self.learning_rate_decay = learning_rate_decay
         self.batch_size = batch_size
         self.max_epochs = max_epochs
         self.shuffle = shuffle

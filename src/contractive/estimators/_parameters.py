@@ -10,7 +10,7 @@ from ..corruption import CORRUPTIONS, Corruption, Gaussian, Masking, SaltAndPepp
 from ..losses import LOSSES
 from ..objectives import Objective
 from ..penalties import Contraction, HigherOrder, Penalty, ReconstructionContraction, SpectralContraction, WeightDecay
-from ..training import ENGINES, OPTIMIZERS
+from ..training import DECAYS, ENGINES, OPTIMIZERS
 
 __all__ = [
     "DEFAULT_BATCH",
@@ -137,6 +137,12 @@ def check_fine_tuning(estimator: Any) -> None:
     check_interval("smoothness_weight", estimator.smoothness_weight, low=0)
     check_interval("smoothness_radius", estimator.smoothness_radius, low=0, strict=True)
     check_count("n_power_iterations", estimator.n_power_iterations)
+    decay = check_choice("learning_rate_decay", estimator.learning_rate_decay, DECAYS)
+    if decay != "none" and (callable(estimator.learning_rate) or not isinstance(estimator.optimizer, str)):
+        raise ValueError(
+            "`learning_rate_decay` must be 'none' where `learning_rate` is a schedule or `optimizer` brings its own; "
+            f"got {decay!r}."
+        )
 
 
 def check_corruption(estimator: Any) -> None:

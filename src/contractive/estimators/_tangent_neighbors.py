@@ -150,7 +150,8 @@ class TangentNeighborsClassifier(ClassifierMixin, BaseEstimator):
         Returns:
             Array of shape (n_samples,), of the type of the labels.
         """
-        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+        numbers = self.predict_proba(X).argmax(axis=1)
+        return self.classes_[numbers]
 
     def predict_proba(self, X: ArrayLike) -> np.ndarray:
         """The share of the votes for each class; arguments and errors as for `kneighbors`.

@@ -13,6 +13,9 @@ from ._base import BaseAutoencoder, precision
 
 __all__ = ["check_n_tangents", "forget_planes", "tangent_planes"]
 
+MAX_BYTES = 1 << 30
+"""What planes may take in memory; more of them are mapped."""
+
 _DEFAULT_TANGENTS = 15
 
 
@@ -43,7 +46,7 @@ def tangent_planes(representation: BaseAutoencoder, rows: Any, choice: int | str
     model = representation.model_
     n_tangents = min(_DEFAULT_TANGENTS, max_tangents(model)) if isinstance(choice, str) else int(choice)
     with precision(model.dtype):
-        return map_tangents(model, rows, n_tangents, uint8_scale=representation._uint8_scale)
+        return map_tangents(model, rows, n_tangents, uint8_scale=representation._uint8_scale, max_bytes=MAX_BYTES)
 
 
 def forget_planes(planes: np.ndarray | None) -> None:

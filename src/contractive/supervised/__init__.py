@@ -1,7 +1,7 @@
 """The supervised side: fine-tuning, tangent propagation, smoothness in the worst direction, tangent distance."""
 
 from ._distance import two_sided_tangent_distance_sq
-from ._loop import FineTuningProgress, FineTuningRecord, SupervisedRows, fine_tune
+from ._loop import FineTuningProgress, FineTuningRecord, SupervisedRows, fine_tune, minibatches_an_epoch
 from ._objective import Batch, SupervisedObjective, SupervisedParts
 from ._step import FineTuningState, limit_norms, run_supervised_chunk, supervised_update
 from ._terms import (
@@ -26,6 +26,7 @@ __all__ = [
     "fine_tune",
     "limit_norms",
     "logits_with_dropout",
+    "minibatches_an_epoch",
     "run_supervised_chunk",
     "smoothness",
     "softmax_cross_entropy",

@@ -15,7 +15,7 @@ from ..training import epoch_keys, epoch_order
 from ._objective import Batch, SupervisedObjective
 from ._step import FineTuningState, run_supervised_chunk
 
-__all__ = ["FineTuningProgress", "FineTuningRecord", "SupervisedRows", "fine_tune"]
+__all__ = ["FineTuningProgress", "FineTuningRecord", "SupervisedRows", "fine_tune", "minibatches_an_epoch"]
 
 _CHUNK_FLOATS = 1 << 24  # of rows and tangents gathered for one call: 64 MiB in float32
 _MAX_CHUNK = 32  # minibatches of one call: between two looks at the keyboard and the numbers
@@ -158,13 +158,24 @@ def fine_tune(
     return state.classifier
 
 
+def minibatches_an_epoch(rows: SupervisedRows, objective: SupervisedObjective, batch_size: int) -> int:
+    """How many updates `fine_tune` makes in an epoch."""
+    n_rows = int(np.count_nonzero(rows.labels >= 0)) if _labeled_alone(rows, objective) else len(rows.labels)
+    return -(-n_rows // min(batch_size, n_rows))
+
+
+def _labeled_alone(rows: SupervisedRows, objective: SupervisedObjective) -> bool:
+    """Whether an epoch goes through labelled rows only."""
+    return not objective.uses_unlabeled or bool((rows.labels >= 0).all())
+
+
 def _walks(
     rows: SupervisedRows, objective: SupervisedObjective, batch_size: int, *, shuffle: bool, seed: int, epoch: int
 ) -> tuple[_Walk, _Walk | None]:
     """One epoch's minibatches of labelled rows and, where they are others, of all rows."""
     known = np.flatnonzero(rows.labels >= 0)
     n_rows = len(rows.labels)
-    if not objective.uses_unlabeled or len(known) == n_rows:
+    if _labeled_alone(rows, objective):
         order = epoch_order(len(known), min(batch_size, len(known)), shuffle=shuffle, seed=seed, epoch=epoch)
         return _Walk(known[order], _row_weights(order.shape, len(known))), None
     order = epoch_order(n_rows, min(batch_size, n_rows), shuffle=shuffle, seed=seed, epoch=epoch)

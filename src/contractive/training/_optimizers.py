@@ -11,7 +11,7 @@ import numpy as np
 import optax
 from jax.typing import ArrayLike
 
-__all__ = ["OPTIMIZERS", "plain_rate", "resolve_optimizer", "resumed_state"]
+__all__ = ["DECAYS", "OPTIMIZERS", "decayed_rate", "plain_rate", "resolve_optimizer", "resumed_state"]
 
 LearningRate = float | Callable[[ArrayLike], ArrayLike]
 
@@ -23,6 +23,35 @@ OPTIMIZERS = MappingProxyType(
     }
 )
 """Every optimiser by name; momentum is 0.9, Adam has the defaults of its paper."""
+
+
+DECAYS = MappingProxyType(
+    {
+        "none": optax.constant_schedule,
+        "linear": lambda rate, n_updates: optax.linear_schedule(rate, 0.0, n_updates),
+        "cosine": lambda rate, n_updates: optax.cosine_decay_schedule(rate, n_updates),
+    }
+)
+"""How a step size may fall over a run, by name: to zero at the last update, unless it stays."""
+
+
+@lru_cache
+def decayed_rate(name: str, learning_rate: float, n_updates: int) -> LearningRate:
+    """A step size that falls from `learning_rate` to zero in `n_updates`, or stays.
+
+    Args:
+        name: a key of `DECAYS`.
+        learning_rate: > 0.
+        n_updates: of the whole run, >= 1.
+
+    Returns:
+        The same optax schedule for the same arguments, so that compiled steps are shared; the number itself for "none".
+
+    Example:
+        >>> print(decayed_rate("linear", 0.1, 10)(5))
+        0.05
+    """
+    return learning_rate if name == "none" else DECAYS[name](learning_rate, n_updates)
 
 
 class NamedOptimizer(optax.GradientTransformation):

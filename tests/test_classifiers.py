@@ -1,0 +1,407 @@
+"""The classifiers: what they learn, from few labels too; what they keep, refuse and write down."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from scipy import sparse
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.frozen import FrozenEstimator
+from sklearn.metrics import log_loss
+from sklearn.model_selection import GridSearchCV
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MinMaxScaler
+
+import contractive
+from contractive import (
+    ContractiveAutoencoder,
+    ContractiveClassifier,
+    ManifoldTangentClassifier,
+    StackedAutoencoder,
+    TangentNeighborsClassifier,
+)
+from contractive.datasets import load_digits
+from contractive.estimators import BaseClassifier
+from contractive.geometry import map_tangents
+from contractive.penalties import Contraction
+from contractive.supervised import FineTuningProgress, FineTuningRecord
+from toys import small
+
+pytestmark = pytest.mark.usefixtures("quickly_compiled")
+
+(X, Y), (X_VALID, Y_VALID), _ = load_digits()
+X, Y = X[:200], Y[:200]
+FEW = np.where(np.arange(200) < 60, Y, -1)
+CAE = small(n_components=20).fit(X)
+KINDS: dict[str, Any] = {"classifier": ContractiveClassifier, "mtc": ManifoldTangentClassifier}
+
+
+def make(kind: Any = ContractiveClassifier, **parameters: Any) -> Any:
+    """A classifier of few epochs on a representation that all tests share, unless said otherwise."""
+    tangents = {"n_tangents": 3} if kind is not ContractiveClassifier else {}
+    training = {"max_epochs": 15, "learning_rate": 0.01} if kind is not TangentNeighborsClassifier else {}
+    return kind(**({"representation": FrozenEstimator(CAE), "random_state": 0} | tangents | training | parameters))
+
+
+def weights_of(classifier: Any) -> list[bytes]:
+    return [np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(classifier.classifier_)]
+
+
+@pytest.fixture(params=KINDS)
+def kind(request: pytest.FixtureRequest) -> Any:
+    return KINDS[request.param]
+
+
+def test_it_learns_and_its_probabilities_are_calibrated(kind):
+    classifier = make(kind, max_epochs=30).fit(X, Y)
+    probabilities = classifier.predict_proba(X_VALID)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-12)
+    assert classifier.score(X_VALID, Y_VALID) > 0.75
+    assert log_loss(Y_VALID, probabilities) < 1.1  # guessing: 2.3
+    np.testing.assert_allclose(np.exp(classifier.predict_log_proba(X_VALID)), probabilities)
+    np.testing.assert_array_equal(classifier.predict(X_VALID), classifier.classes_[probabilities.argmax(axis=1)])
+    assert classifier.loss_curve_[-1] < classifier.loss_curve_[0] / 2
+
+
+def test_the_representation_is_fitted_on_all_rows_with_a_seed_of_its_own(kind):
+    unfitted = small(n_components=20, random_state=None)
+    classifier = make(kind, representation=unfitted, unlabeled=-1).fit(X, FEW)
+    seed = classifier.representation_.random_state
+    again = small(n_components=20, random_state=seed).fit(X)
+    np.testing.assert_array_equal(classifier.representation_.components_, again.components_)
+    assert unfitted.random_state is None
+    assert not hasattr(unfitted, "model_")
+    # Fine-tuning has moved a copy of it.
+    assert (np.asarray(classifier.classifier_.autoencoder.weight) != again.components_).any()
+
+
+def test_a_frozen_representation_is_used_as_it_is(kind):
+    classifier = make(kind).fit(X, Y)
+    assert classifier.representation_ is CAE
+    assert clone(classifier).fit(X, Y).representation_ is CAE
+
+
+def test_rows_without_labels_count_only_where_a_term_uses_them():
+    labeled = make().fit(X[:60], Y[:60])
+    assert weights_of(labeled) == weights_of(make(unlabeled=-1, batch_size=60).fit(X, FEW))
+    for options in ({"smoothness": "spectral"}, {"contraction": 0.1}):
+        assert weights_of(labeled) != weights_of(make(unlabeled=-1, batch_size=60, **options).fit(X, FEW))
+
+
+def test_tangents_of_rows_without_labels_are_used():
+    classifiers = [
+        make(ManifoldTangentClassifier, unlabeled=-1, batch_size=60, tangent_weight=weight).fit(X, FEW)
+        for weight in (0.0, 100.0)
+    ]
+    assert weights_of(classifiers[0]) == weights_of(make().fit(X[:60], Y[:60]))
+
+    def change_along_tangents(classifier: Any) -> float:
+        planes = map_tangents(CAE.model_, X, 3)
+
+        def push(x: Any, plane: Any) -> Any:
+            return jnp.sum((plane @ jax.jacrev(classifier.classifier_.probabilities)(x).T) ** 2)
+
+        return float(jnp.mean(jax.vmap(push)(jnp.asarray(X), jnp.asarray(planes))))
+
+    plain, tangent = map(change_along_tangents, classifiers)
+    assert tangent < plain / 2
+
+
+def test_smoothness_makes_few_labels_go_further():
+    plain = make(unlabeled=-1, max_epochs=40).fit(X, FEW)
+    options = {"smoothness": "spectral", "smoothness_radius": 1.5, "smoothness_weight": 1.0}
+    smooth = make(unlabeled=-1, max_epochs=40, **options).fit(X, FEW)
+    assert smooth.score(X_VALID, Y_VALID) > plain.score(X_VALID, Y_VALID)
+
+
+@pytest.mark.parametrize("labels", [Y.astype(str), np.where(Y > 4, "high", "low"), Y > 4, Y * 10 - 5])
+def test_labels_of_any_kind(labels):
+    classifier = make(max_epochs=2).fit(X, labels)
+    np.testing.assert_array_equal(classifier.classes_, np.unique(labels))
+    assert classifier.predict(X).dtype == np.asarray(labels).dtype
+    assert weights_of(classifier) == weights_of(make(max_epochs=2).fit(X, np.unique(labels, return_inverse=True)[1]))
+
+
+def test_a_text_may_stand_for_no_label():
+    texts = np.where(FEW < 0, "?", FEW.astype(str))
+    numbers = make(unlabeled=-1).fit(X, FEW)
+    assert weights_of(make(unlabeled="?").fit(X, texts)) == weights_of(numbers)
+    assert list(make(unlabeled="?").fit(X, texts).classes_) == [str(digit) for digit in range(10)]
+
+
+def test_minus_one_is_a_class_unless_it_is_said_to_be_none():
+    assert -1 in make(max_epochs=1).fit(X, FEW).classes_
+
+
+def test_the_best_epoch_of_validation_rows_is_kept():
+    # The step size turns around, so that later epochs are worse.
+    turning = lambda count: jnp.where(count < 6, 0.02, -0.05)  # noqa: E731
+    classifier = make(learning_rate=turning, max_epochs=8, batch_size=100)
+    classifier.fit(X, Y, validation_data=(X_VALID, Y_VALID))
+    rates = classifier.validation_error_curve_
+    assert len(rates) == 8
+    assert classifier.best_epoch_ == 1 + int(np.argmin(rates)) < 8
+    assert np.isclose(1 - classifier.score(X_VALID, Y_VALID), min(rates))
+    record = classifier.history_[classifier.best_epoch_ - 1]
+    assert np.isclose(record.validation_log_loss, log_loss(Y_VALID, classifier.predict_proba(X_VALID)), rtol=1e-5)
+
+
+def test_early_stopping_holds_out_some_of_each_class():
+    classifier = make(early_stopping=True, validation_fraction=0.3, n_iter_no_change=2, max_epochs=200)
+    classifier.fit(X, Y)
+    assert classifier.n_epochs_ < 200
+    rates = np.array(classifier.validation_error_curve_)
+    n_held_out = sum(round(0.3 * count) for count in np.bincount(Y))
+    np.testing.assert_allclose(rates * n_held_out, np.round(rates * n_held_out), atol=1e-9)
+
+
+def test_same_seed_same_bits_and_other_seed_other_bits(kind):
+    options = {"dropout": 0.3, "input_dropout": 0.1, "smoothness": "spectral", "unlabeled": -1, "batch_size": 50}
+    one, two = (make(kind, **options).fit(X, FEW) for _ in range(2))
+    assert weights_of(one) == weights_of(two)
+    assert weights_of(one) != weights_of(make(kind, **options, random_state=1).fit(X, FEW))
+
+
+def test_chunks_do_not_change_the_bits(monkeypatch):
+    options = {"unlabeled": -1, "batch_size": 30, "tangent_weight": 1.0, "max_epochs": 3}
+    whole = make(ManifoldTangentClassifier, **options).fit(X, FEW)
+    monkeypatch.setattr("contractive.supervised._loop._MAX_CHUNK", 3)
+    assert weights_of(make(ManifoldTangentClassifier, **options).fit(X, FEW)) == weights_of(whole)
+
+
+@pytest.mark.parametrize("store", [sparse.csr_array, sparse.csr_matrix, lambda rows: rows.astype("float32")])
+def test_ways_to_store_the_rows(store):
+    options = {"smoothness": "spectral", "unlabeled": -1, "batch_size": 64, "max_epochs": 3}
+    dense = make(**options).fit(X, FEW)
+    other = make(**options).fit(store(X), FEW)
+    np.testing.assert_allclose(other.predict_proba(store(X)), dense.predict_proba(X), rtol=1e-4, atol=1e-6)
+
+
+def test_bytes_are_read_as_the_representation_reads_them():
+    pixels = np.round(X * 255).astype("uint8")
+    bytewise = make(representation=FrozenEstimator(small(n_components=20).fit(pixels)), max_epochs=3).fit(pixels, Y)
+    floats = (pixels / np.float32(256)).astype("float32")
+    floating = make(representation=FrozenEstimator(small(n_components=20).fit(floats)), max_epochs=3).fit(floats, Y)
+    assert weights_of(bytewise) == weights_of(floating)
+
+
+def test_tangents_that_do_not_fit_are_mapped_and_removed(monkeypatch, tmp_path):
+    monkeypatch.setenv("CONTRACTIVE_CACHE", str(tmp_path))
+    options = {"unlabeled": -1, "tangent_weight": 5.0, "max_epochs": 3}
+    inside = make(ManifoldTangentClassifier, **options).fit(X, FEW)
+    monkeypatch.setattr("contractive.estimators._tangent_planes.MAX_BYTES", 1000)
+    seen: list[list[str]] = []
+    watch = [lambda estimator, event: seen.append([path.name for path in tmp_path.iterdir()])]
+    mapped = make(ManifoldTangentClassifier, callbacks=watch, **options).fit(X, FEW)
+    assert any(name.endswith(".npy") for name in seen[0])
+    assert not [*tmp_path.iterdir()]
+    np.testing.assert_allclose(mapped.predict_proba(X), inside.predict_proba(X), atol=0.02)
+    assert weights_of(mapped) != weights_of(inside)  # float16 it was
+
+
+def test_callbacks_hear_of_both_trainings_and_may_stop():
+    events: list[Any] = []
+
+    def listen(estimator: Any, event: Any) -> bool:
+        events.append(event)
+        return isinstance(event, FineTuningRecord) and event.epoch == 2
+
+    classifier = make(representation=small(n_components=5), callbacks=[listen], max_epochs=9).fit(X, Y)
+    assert classifier.n_epochs_ == 2
+    names = [type(event).__name__ for event in events]
+    assert names.index("EpochRecord") < names.index("FineTuningProgress") < names.index("FineTuningRecord")
+    progress = [event for event in events if isinstance(event, FineTuningProgress)]
+    assert progress[-1].rows == len(X)
+
+
+def test_weights_of_rows(kind):
+    doubled = np.concatenate([X, X[:50]]).astype("float64"), np.concatenate([Y, Y[:50]])
+    weights = np.where(np.arange(200) < 50, 2, 1)
+    options = {"representation": small(n_components=6, max_epochs=1), "max_epochs": 3, "batch_size": 200}
+    weighted = make(kind, **options).fit(X.astype("float64"), Y, sample_weight=weights)
+    options["batch_size"] = 250
+    options["representation"] = small(n_components=6, max_epochs=1, batch_size=250)
+    repeated = make(kind, **options).fit(*doubled)
+    options["representation"] = small(n_components=6, max_epochs=1, batch_size=200)
+    options["batch_size"] = 200
+    weighted = make(kind, **options).fit(X.astype("float64"), Y, sample_weight=weights)
+    np.testing.assert_allclose(weighted.predict_proba(X), repeated.predict_proba(X), rtol=1e-6)
+
+
+def test_max_norm_and_decay_are_what_they_say():
+    classifier = make(max_norm=0.5).fit(X, Y)
+    for leaf in (classifier.classifier_.weight, classifier.classifier_.autoencoder.weight):
+        assert np.linalg.norm(leaf, axis=1).max() <= 0.5 * (1 + 1e-6)
+    decayed, scheduled = (
+        make(max_epochs=4, batch_size=50, **options).fit(X, Y)
+        for options in ({"learning_rate_decay": "linear"}, {"learning_rate": optax.linear_schedule(0.01, 0, 16)})
+    )
+    assert weights_of(decayed) == weights_of(scheduled)
+
+
+def test_penalties_of_ones_own_are_kept_on():
+    named = make(contraction=0.2).fit(X, Y)
+    assert weights_of(make(penalty=Contraction(0.2)).fit(X, Y)) == weights_of(named)
+    assert weights_of(make().fit(X, Y)) != weights_of(named)
+    assert named.classifier_.dtype == np.float32
+
+
+@pytest.mark.parametrize("labels", [Y, Y.astype(str), Y > 4])
+def test_a_file_gives_back_the_classifier(kind, labels, tmp_path):
+    classifier = make(kind, max_epochs=3, dropout=0.2).fit(
+        X, labels, validation_data=(X_VALID, labels[:250].repeat(2)[:250])
+    )
+    classifier.save(tmp_path / "model.safetensors")
+    again = contractive.load(tmp_path / "model.safetensors")
+    assert type(again) is type(classifier)
+    np.testing.assert_array_equal(again.predict_proba(X), classifier.predict_proba(X))
+    np.testing.assert_array_equal(again.predict(X), classifier.predict(X))
+    assert again.classes_.dtype == classifier.classes_.dtype
+    assert again.history_ == classifier.history_
+    assert again.best_epoch_ == classifier.best_epoch_
+    assert again.get_params()["dropout"] == 0.2
+    assert isinstance(again.representation, ContractiveAutoencoder)
+    again.fit(X, labels)
+
+
+def test_a_stack_is_fine_tuned_whole_and_written_down(tmp_path):
+    stack = StackedAutoencoder([small(n_components=12), small(n_components=8)], random_state=0).fit(X)
+    classifier = make(representation=FrozenEstimator(stack), dropout=0.1, max_epochs=3).fit(X, Y)
+    for before, after in zip(stack.model_.layers, classifier.classifier_.autoencoder.layers, strict=True):
+        assert (np.asarray(before.weight) != np.asarray(after.weight)).any()
+    classifier.save(tmp_path / "model.safetensors")
+    again = contractive.load(tmp_path / "model.safetensors")
+    np.testing.assert_array_equal(again.predict_proba(X), classifier.predict_proba(X))
+
+
+def test_searches_and_pipelines():
+    search = GridSearchCV(make(max_epochs=3), {"learning_rate": [1e-6, 0.02]}, cv=2).fit(X, Y)
+    assert search.best_params_ == {"learning_rate": 0.02}
+    pipeline = make_pipeline(MinMaxScaler(), make(representation=small(n_components=5), max_epochs=3)).fit(X, Y)
+    assert pipeline.predict(X).shape == (200,)
+
+
+def test_neighbors_by_tangent_distance_are_those_of_numpy():
+    neighbors = make(TangentNeighborsClassifier, n_neighbors=3).fit(X[:40], Y[:40])
+    distances, places = neighbors.kneighbors(X_VALID[:10])
+    planes, others = (map_tangents(CAE.model_, rows, 3) for rows in (X_VALID[:10], X[:40]))
+    for row in range(10):
+        expected = []
+        for other in range(40):
+            d, span = X_VALID[row] - X[other], np.concatenate([planes[row], others[other]]).T
+            expected.append(np.linalg.norm(d - span @ np.linalg.lstsq(span, d, rcond=None)[0]))
+        np.testing.assert_array_equal(places[row], np.argsort(expected)[:3])
+        np.testing.assert_allclose(distances[row], np.sort(expected)[:3], rtol=1e-3)
+    votes = (Y[:40][places][:, :, None] == np.unique(Y[:40])).mean(axis=1)
+    np.testing.assert_array_equal(neighbors.predict_proba(X_VALID[:10]), votes)
+
+
+def test_neighbors_without_labels_are_left_out():
+    neighbors = make(TangentNeighborsClassifier, unlabeled=-1).fit(X, FEW)
+    alone = make(TangentNeighborsClassifier).fit(X[:60], Y[:60])
+    np.testing.assert_array_equal(neighbors.predict(X_VALID), alone.predict(X_VALID))
+    assert KNeighborsClassifier(1).fit(X[:60], Y[:60]).score(X_VALID, Y_VALID) > 0.5
+
+
+def test_all_kinds_are_classifiers_of_the_package():
+    assert issubclass(ContractiveClassifier, BaseClassifier)
+    with pytest.raises(NotFittedError):
+        make().predict(X)
+    with pytest.raises(NotFittedError):
+        make(TangentNeighborsClassifier).predict(X)
+
+
+WRONG: list[tuple[Any, Any, type[Exception], str]] = [
+    (
+        {"unlabeled": -1},
+        np.full(200, -1),
+        ValueError,
+        "`y` must have labels; got 200 rows, all of them `unlabeled` (-1).",
+    ),
+    ({}, np.zeros(200, int), ValueError, "`y` must hold at least two classes; got one class, 0."),
+    ({}, None, ValueError, "requires y to be passed"),
+    ({}, Y[:100], ValueError, "inconsistent numbers of samples"),
+    ({}, np.where(Y == 3, np.nan, Y), ValueError, "`y` must hold classes. Give rows without a label"),
+    ({"early_stopping": True}, [7, *np.minimum(Y[1:], 6)], ValueError, "at least 2 labelled rows of every class"),
+    (
+        {"representation": KNeighborsClassifier()},
+        Y,
+        TypeError,
+        "`representation` must be an auto-encoder of this package",
+    ),
+    ({"representation": FrozenEstimator(small())}, Y, NotFittedError, "not fitted"),
+    ({"representation": small(contraction=-1)}, Y, ValueError, "`representation`: `contraction` must be >= 0; got -1."),
+    (
+        {"representation": FrozenEstimator(small().fit(X[:, :9]))},
+        Y,
+        ValueError,
+        "fitted on 64 features, as X has; got 9.",
+    ),
+    ({"dropout": 1}, Y, ValueError, "`dropout` must be below 1, as something must be left; got 1."),
+    ({"dropout": -0.1}, Y, ValueError, "`dropout` must be >= 0 and <= 1; got -0.1."),
+    ({"max_norm": 0}, Y, ValueError, "`max_norm` must be > 0; got 0."),
+    ({"smoothness": "flat"}, Y, ValueError, "`smoothness` must be one of 'spectral'; got 'flat'."),
+    ({"smoothness_radius": 0}, Y, ValueError, "`smoothness_radius` must be > 0; got 0."),
+    ({"n_power_iterations": 0}, Y, ValueError, "`n_power_iterations` must be a whole number >= 1; got 0."),
+    ({"learning_rate_decay": "fast"}, Y, ValueError, "`learning_rate_decay` must be one of 'cosine', 'linear', 'none'"),
+    ({"learning_rate_decay": "linear", "optimizer": optax.sgd(1)}, Y, ValueError, "must be 'none' where"),
+    ({"batch_size": 201}, Y, ValueError, "`batch_size` must be at most the number of rows trained on, 200; got 201."),
+    ({"penalty": "wrong"}, Y, ValueError, "`penalty` must be one of"),
+    ({"callbacks": 3}, Y, TypeError, "`callbacks` must be a list of functions"),
+    (
+        {"learning_rate": 1e30, "optimizer": "sgd", "max_epochs": 50},
+        Y,
+        FloatingPointError,
+        "the cost is not finite in epoch",
+    ),
+]
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize(("parameters", "labels", "error", "words"), WRONG)
+def test_wrong_input_is_one_line(parameters, labels, error, words):
+    with pytest.raises(error) as caught:
+        make(**parameters).fit(X, labels)
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize(
+    ("kind", "parameters", "words"),
+    [
+        (ManifoldTangentClassifier, {"n_tangents": 21}, "`n_tangents` must be <= 20, the rank"),
+        (ManifoldTangentClassifier, {"n_tangents": 0}, "`n_tangents` must be a whole number >= 1; got 0."),
+        (ManifoldTangentClassifier, {"n_tangents": "all"}, "`n_tangents` must be one of 'auto'; got 'all'."),
+        (ManifoldTangentClassifier, {"tangent_weight": -1}, "`tangent_weight` must be >= 0; got -1."),
+        (
+            ManifoldTangentClassifier,
+            {"n_tangent_probes": -1},
+            "`n_tangent_probes` must be a whole number >= 0; got -1.",
+        ),
+        (TangentNeighborsClassifier, {"n_neighbors": 61}, "at most the number of labelled rows, 60; got 61."),
+        (TangentNeighborsClassifier, {"n_tangents": 21}, "`n_tangents` must be <= 20, the rank"),
+    ],
+)
+def test_wrong_tangents_are_one_line(kind, parameters, words):
+    with pytest.raises(ValueError, match="must be") as caught:
+        make(kind, unlabeled=-1, **parameters).fit(X, FEW)
+    assert words in str(caught.value)
+
+
+def test_wrong_validation_rows_are_one_line():
+    for data, words in (
+        ((X_VALID, Y_VALID[:9]), "`validation_data` must have as many labels as rows, 250; got 9."),
+        ((X_VALID[:, :9], Y_VALID), "`validation_data` must have 64 features; got 9."),
+        ((X_VALID, Y_VALID + 1), "`validation_data` must hold classes of the training rows; got 10 at row"),
+    ):
+        with pytest.raises(ValueError, match="`validation_data`") as caught:
+            make().fit(X, Y, validation_data=data)
+        assert words in str(caught.value)
+    with pytest.raises(TypeError, match="must be a pair"):
+        make().fit(X, Y, validation_data=X_VALID)  # type: ignore[arg-type]
