@@ -12,7 +12,7 @@ from .._files import cache_folder
 from .._validation import check_choice
 from ..batched import floats_held, map_rows
 from ..models import Model
-from ._tangents import METHODS, N_STEPS, OVERSAMPLING, Method, cheapest_method, check_tangents, tangents
+from ._tangents import METHODS, OVERSAMPLING, Method, cheapest_method, check_tangents, default_steps, tangents
 
 __all__ = ["map_tangents"]
 
@@ -103,4 +103,4 @@ def _floats_of_a_row(model: Model, n_tangents: int, method: Method) -> int:
         small, large = sorted((model.n_features, model.n_hidden))
         return floats_held(type(model).encode, model) + widest * large + 3 * small**2
     block = n_tangents + OVERSAMPLING
-    return (2 * N_STEPS + 2) * block * widest
+    return (2 * default_steps(model, block) + 2) * block * widest

@@ -33,14 +33,17 @@ class Method(StrEnum):
     KRYLOV = "krylov"
 
 
-METHODS = ("auto", *Method)
+METHODS = ("auto", *map(str, Method))
 """What `method` may be."""
 
 OVERSAMPLING = 5
 """Directions in a block of the Krylov space beyond those asked for."""
 
-N_STEPS = 3
-"""Blocks of the Krylov space."""
+STEPS = range(3, 7)
+"""Blocks of the Krylov space: the first number, or more as long as an example stays within `ENOUGH_FLOPS`."""
+
+ENOUGH_FLOPS = 0.5e9
+"""Operations an example up to which the Krylov space grows."""
 
 _START_STEPS = 4
 
@@ -63,7 +66,7 @@ def tangents(
     *,
     method: str = "auto",
     oversampling: int = OVERSAMPLING,
-    n_steps: int = N_STEPS,
+    n_steps: int | None = None,
 ) -> Float[Array, "tangents features"]:
     """The tangent plane of the manifold at x: the leading right singular vectors of J = dh/dx.
 
@@ -78,7 +81,7 @@ def tangents(
         n_tangents: from 1 to `max_tangents(model)`.
         method: "auto", "exact" or "krylov".
         oversampling: >= 0; more of them is more exact. For "krylov" alone.
-        n_steps: >= 1; more of them is more exact. For "krylov" alone.
+        n_steps: >= 1; more of them is more exact. None for what `default_steps` says. For "krylov" alone.
 
     Returns:
         Orthonormal rows, the one with the largest singular value first; of each row the entry of the largest magnitude
@@ -104,7 +107,7 @@ def tangents(
     check_tangents(model, n_tangents)
     check_choice("method", method, METHODS)
     check_count("oversampling", oversampling, low=0)
-    check_count("n_steps", n_steps)
+    n_steps = default_steps(model, n_tangents + oversampling) if n_steps is None else check_count("n_steps", n_steps)
     if method == "auto":
         method = cheapest_method(model, n_tangents, oversampling=oversampling, n_steps=n_steps)
     differential = encoder_differential(model, model.forward(x))
@@ -159,11 +162,18 @@ def check_tangents(model: Model, n_tangents: int) -> None:
         )
 
 
+def default_steps(model: Model, block: int) -> int:
+    """How many blocks of the Krylov space there are, by what they cost: the most of `STEPS` that are cheap."""
+    cheap = [steps for steps in STEPS if count_flops(model, Method.KRYLOV, block, steps) <= ENOUGH_FLOPS]
+    return max(cheap, default=STEPS[0])
+
+
 def cheapest_method(
-    model: Model, n_tangents: int, *, oversampling: int = OVERSAMPLING, n_steps: int = N_STEPS
+    model: Model, n_tangents: int, *, oversampling: int = OVERSAMPLING, n_steps: int | None = None
 ) -> Method:
     """The method with the least `count_flops`; `EXACT` where the Krylov space would be as large as the whole."""
     block = n_tangents + oversampling
+    n_steps = default_steps(model, block) if n_steps is None else n_steps
     if block * n_steps >= max_tangents(model):
         return Method.EXACT
     return min(Method, key=lambda method: count_flops(model, method, block, n_steps))
@@ -220,12 +230,8 @@ def _krylov(
     left: list[Block] = []
     images: list[Block] = []
     for step in range(n_steps):
-        block = _whitened(push(directions))
-        if step:
-            earlier = jnp.concatenate(left)
-            block = _whitened(block - (block @ earlier.T) @ earlier)
-        left.append(block)
-        images.append(pull(block))
+        left.append(_whitened_beside(left, _whitened(push(directions))))
+        images.append(pull(left[-1]))
         if step + 1 < n_steps:
             directions = _whitened(images[-1])
     B = jnp.concatenate(images)  # P J, at hand without another product
@@ -285,9 +291,26 @@ def _whitened(block: Block) -> Block:
     gram = block @ block.T
     lengths = _positive(jnp.sqrt(jnp.diagonal(gram)))
     values, vectors = jnp.linalg.eigh(gram / lengths / lengths[:, None])
-    kept = values > len(block) * jnp.finfo(block.dtype).eps * values[-1]
-    scales = jnp.where(kept, jax.lax.rsqrt(jnp.where(kept, values, 1)), 0)
-    return (vectors * scales / lengths[:, None]).T @ block
+    return (vectors * _inverse_roots(values, len(block)) / lengths[:, None]).T @ block
+
+
+def _whitened_beside(earlier: list[Block], block: Block) -> Block:
+    """Orthonormal rows with the span of rows that nearly are, less that of the earlier ones.
+
+    What is left of a row must be some 100 times as long as its rounding errors: made longer, these would lie in the
+    earlier span again and count there twice.
+    """
+    if earlier:
+        before = jnp.concatenate(earlier)
+        block = block - (block @ before.T) @ before
+    values, vectors = jnp.linalg.eigh(block @ block.T)
+    return (vectors * _inverse_roots(values, 1000)).T @ block
+
+
+def _inverse_roots(values: Float[Array, " _"], margin: float) -> Float[Array, " _"]:
+    """1 / sqrt(value), 0 where the value is within the rounding errors of 1 times the margin."""
+    kept = values > margin * jnp.finfo(values.dtype).eps
+    return jnp.where(kept, jax.lax.rsqrt(jnp.where(kept, values, 1)), 0)
 
 
 def _positive(lengths: Float[Array, "..."]) -> Float[Array, "..."]:

@@ -1,0 +1,263 @@
+"""Tangent planes, spectra, contraction and saturation against NumPy's singular value decomposition and limits."""
+
+import tracemalloc
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.sparse import csr_array
+
+from contractive.geometry import (
+    Method,
+    cheapest_method,
+    contraction_curve,
+    contraction_ratio,
+    count_flops,
+    map_tangents,
+    max_tangents,
+    mean_squared_entry,
+    on_sphere,
+    saturation,
+    singular_values,
+    tangents,
+)
+from contractive.geometry import _mapped as mapped
+from contractive.models import AutoEncoder, Stack, initialize
+from registry import MODELS
+from routes import jacobians, jit_for_once, one_layer
+
+RNG = np.random.RandomState
+
+
+def planes(model: Any, x: Any, n_tangents: int, **options: Any) -> np.ndarray:
+    return np.asarray(map_for_once(partial(tangents, model, n_tangents=n_tangents, **options), x))
+
+
+def map_for_once(function: Any, x: Any) -> Any:
+    return jit_for_once(jax.vmap(function))(jnp.asarray(x))
+
+
+def assert_orthonormal(rows: np.ndarray, atol: float) -> None:
+    np.testing.assert_allclose(rows @ np.swapaxes(rows, -1, -2), np.eye(rows.shape[-2]) + 0 * rows[..., :1], atol=atol)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_tangents_and_spectrum_are_those_of_numpys_decomposition(name, x64):
+    model = MODELS[name]()
+    x = RNG(0).uniform(size=(3, model.n_features))
+    n_tangents = max(1, max_tangents(model) - 1)
+
+    def all_ways(x: Any) -> Any:
+        ways = [tangents(model, x, n_tangents, method=method, n_steps=2) for method in ("exact", "krylov")]
+        return ways, singular_values(model, x), jax.jacrev(model.encode)(x)
+
+    both, spectra, matrices = map_for_once(all_ways, x)
+    for J, values in zip(matrices, spectra, strict=True):
+        np.testing.assert_allclose(values, np.linalg.svd(J, compute_uv=False), rtol=1e-9, atol=1e-12)
+    for found in both:
+        assert_orthonormal(np.asarray(found), 1e-12)
+        for J, rows in zip(np.asarray(matrices), np.asarray(found), strict=True):
+            assert_leading(J, rows)
+
+
+def assert_leading(J: np.ndarray, rows: np.ndarray) -> None:
+    """The rows are as long after J as its singular vectors, and are them, sign included, where they are unique."""
+    _, values, vectors = np.linalg.svd(J)
+    np.testing.assert_allclose(np.linalg.norm(J @ rows.T, axis=0), values[: len(rows)], atol=1e-7)
+    gaps = -np.diff([np.inf, *values, 0])
+    for number, row in enumerate(rows):
+        if min(gaps[number], gaps[number + 1], values[number]) > 1e-3:
+            vector = vectors[number] * np.sign(vectors[number][np.abs(vectors[number]).argmax()])
+            np.testing.assert_allclose(row, vector, atol=1e-8)
+
+
+def decaying(sizes: tuple[int, ...], rate: float, seed: int = 0, dtype: Any = np.float32, activation="tanh") -> Stack:
+    """Layers whose weights have singular values 3 rate^k."""
+    rng, layers = RNG(seed), []
+    for below, above in zip(sizes, sizes[1:], strict=False):
+        rank = min(below, above)
+        left, right = (np.linalg.qr(rng.normal(size=(size, rank)))[0] for size in (above, below))
+        weight = (left * 3 * rate ** np.arange(rank)) @ right.T
+        parts = weight, rng.normal(size=above) / 4, np.zeros(below)
+        layers.append(AutoEncoder(*(jnp.asarray(part.astype(dtype)) for part in parts), activation=activation))
+    return Stack(tuple(layers))
+
+
+@pytest.mark.parametrize("sizes", [(60, 80, 70), (90, 50), (50, 90)])
+def test_the_krylov_space_holds_the_exact_tangents_where_the_spectrum_decays(sizes):
+    model, x = decaying(sizes, 0.8), RNG(2).normal(size=(4, sizes[0])).astype(np.float32)
+    exact = planes(model, x, 5, method="exact")
+    krylov = planes(model, x, 5, method="krylov", oversampling=5, n_steps=3)
+    few = planes(model, x, 5, method="krylov", oversampling=0, n_steps=1)
+    assert_orthonormal(exact, 3e-6)
+    assert_orthonormal(krylov, 3e-6)
+
+    def largest_angle(rows: np.ndarray) -> float:
+        cosines = np.linalg.svd(rows @ np.swapaxes(exact, -1, -2), compute_uv=False)
+        return float(np.sqrt(np.maximum(0, 1 - cosines.min() ** 2)))
+
+    assert largest_angle(krylov) < 2e-2
+    assert largest_angle(few) > 5 * largest_angle(krylov)
+    energies = [np.sum((jacobians(model, x) @ np.swapaxes(rows, -1, -2)) ** 2, axis=(1, 2)) for rows in (exact, krylov)]
+    np.testing.assert_allclose(energies[1], energies[0], rtol=1e-4)
+
+
+@pytest.mark.parametrize("method", ["exact", "krylov"])
+@pytest.mark.parametrize("scale", [0.0, 1e-18, 1.0, 1e12])
+def test_rows_are_orthonormal_at_any_scale_and_rank(method, scale):
+    weight = np.zeros((12, 10))
+    weight[:2, :4] = RNG(3).normal(size=(2, 4))  # of rank 2
+    model = AutoEncoder(
+        jnp.asarray((scale * weight).astype(np.float32)), jnp.zeros(12), jnp.zeros(10), activation="linear"
+    )
+    rows = planes(model, np.zeros((1, 10), np.float32), 6, method=method)[0]
+    assert_orthonormal(rows, 3e-6)
+    if scale in (1.0, 1e12):
+        np.testing.assert_allclose(np.sum((weight @ rows[:2].T) ** 2), np.sum(weight**2), rtol=1e-5)
+
+
+@pytest.mark.parametrize("method", ["exact", "krylov"])
+def test_the_entry_of_the_largest_magnitude_is_positive(method):
+    model, x = decaying((20, 30), 0.7), RNG(4).normal(size=(8, 20)).astype(np.float32)
+    rows = planes(model, x, 4, method=method)
+    largest = np.take_along_axis(rows, np.abs(rows).argmax(axis=-1, keepdims=True), axis=-1)
+    assert (largest > 0).all()
+    assert (rows < 0).any()
+
+
+@pytest.mark.parametrize("method", ["exact", "krylov"])
+def test_the_other_rows_of_a_batch_change_nothing(method, quickly_compiled):
+    model, x = decaying((20, 30, 15), 0.6), RNG(5).normal(size=(7, 20)).astype(np.float32)
+    whole = map_tangents(model, x, 2, method=method)
+    for row in (0, 6):
+        np.testing.assert_allclose(map_tangents(model, x[row : row + 1], 2, method=method)[0], whole[row], atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", [csr_array, np.asarray])
+def test_rows_of_every_kind(kind, quickly_compiled):
+    model, pixels = decaying((20, 15), 0.6), (RNG(6).uniform(size=(5, 20)) * 255).astype(np.uint8)
+    expected = planes(model, pixels / np.float32(256), 2)
+    np.testing.assert_allclose(map_tangents(model, kind(pixels), 2, uint8_scale=256), expected, atol=1e-5)
+
+
+def test_a_file_holds_the_same_tangents_and_memory_stays_bounded(tmp_path, monkeypatch, quickly_compiled):
+    model, x = decaying((200, 15), 0.8), RNG(7).normal(size=(3000, 200)).astype(np.float32)
+    monkeypatch.setattr(mapped, "_CHUNK_BYTES", 1 << 18)
+    in_memory = map_tangents(model, x, 3)
+    assert type(in_memory) is np.ndarray
+    assert in_memory.dtype == np.float32
+    tracemalloc.start()
+    in_file: Any = map_tangents(model, x, 3, max_bytes=in_memory.nbytes - 1, folder=tmp_path / "new")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < in_memory.nbytes / 4
+    assert isinstance(in_file, np.memmap)
+    assert in_file.filename is not None
+    assert [*(tmp_path / "new").iterdir()] == [Path(in_file.filename)]
+    assert in_file.dtype == np.float16
+    np.testing.assert_allclose(in_file, in_memory, rtol=2**-10, atol=1e-7)
+    np.testing.assert_array_equal(np.load(in_file.filename), in_file)
+
+
+def test_no_file_is_left_when_a_row_fails(tmp_path):
+    class Rows:
+        shape = 4, 6
+
+        def __getitem__(self, _: Any) -> Any:
+            raise OSError("gone")
+
+    with pytest.raises(OSError, match="gone"):
+        map_tangents(one_layer(6, 4, rng=RNG(0)), Rows(), 2, max_bytes=0, folder=tmp_path)
+    assert not [*tmp_path.iterdir()]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"n_tangents": 0}, "`n_tangents` must be a whole number >= 1; got 0."),
+        ({"n_tangents": 4}, "`n_tangents` must be <= 3, the rank of the Jacobian of 6-3-5 units; got 4."),
+        ({"n_tangents": 2, "method": "best"}, "`method` must be one of 'auto', 'exact', 'krylov'; got 'best'."),
+    ],
+)
+def test_wrong_arguments_are_refused_in_one_line(options, words):
+    model = initialize(6, 5, rng=RNG(0), hidden_layer_sizes=(3,))
+    x = np.ones((1, 6), np.float32)
+    for refused in (lambda: map_tangents(model, x, **options), lambda: tangents(model, jnp.asarray(x[0]), **options)):
+        with pytest.raises(ValueError, match=".") as caught:
+            refused()
+        assert str(caught.value) == words
+
+
+@pytest.mark.parametrize(
+    ("sizes", "method"),
+    [
+        ((784, 2000, 2000), Method.KRYLOV),
+        ((784, 500), Method.KRYLOV),
+        ((784, 1000, 20), Method.EXACT),
+        ((64, 30), Method.EXACT),
+        ((784, 100), Method.EXACT),
+    ],
+)
+def test_the_method_with_fewer_operations_is_taken(sizes, method):
+    model = initialize(sizes[0], sizes[-1], rng=RNG(0), hidden_layer_sizes=sizes[1:-1])
+    assert cheapest_method(model, 15) == method
+
+
+def test_operations_are_counted_as_the_compiler_counts_them():
+    model, batch = initialize(300, 250, rng=RNG(0), hidden_layer_sizes=(400,)), 8
+    function = jax.vmap(partial(tangents, n_tangents=5, method="krylov", oversampling=1, n_steps=3), in_axes=(None, 0))
+    compiled = jit_for_once(function).lower(model, jax.ShapeDtypeStruct((batch, 300), jnp.float32)).compile()
+    counted = compiled.cost_analysis()["flops"]  # type: ignore[index]
+    shared = 4 * 2 * 2 * 6 * (300 * 400 + 400 * 250) + 2 * 6 * 300 * 400  # the start, and its first product
+    ours = batch * count_flops(model, Method.KRYLOV, 6, 3) + shared
+    np.testing.assert_allclose(ours, counted, rtol=0.2)
+
+
+@pytest.mark.parametrize("name", ["sigmoid tied cross-entropy", "deep tied", "convolution"])
+def test_the_contraction_ratio_tends_to_the_directional_derivative(name, x64):
+    model, key = MODELS[name](), jax.random.key(3)
+    x = jnp.asarray(RNG(0).uniform(size=model.n_features))
+    direction = np.asarray(on_sphere(x, jnp.asarray(1.0), key=key) - x)
+    expected = np.linalg.norm(jacobians(model, x[None])[0] @ direction)
+    np.testing.assert_allclose(contraction_ratio(model, x, jnp.asarray(1e-6), key=key), expected, rtol=1e-5)
+    np.testing.assert_allclose(mean_squared_entry(model, x), np.mean(jacobians(model, x[None]) ** 2), rtol=1e-10)
+
+
+@pytest.mark.parametrize("radius", [1e-3, 1.0, 30.0])
+def test_points_lie_uniformly_on_the_sphere(radius, x64):
+    x, keys = jnp.asarray([1.0, -2.0, 3.0]), jax.random.split(jax.random.key(0), 4000)
+    points = np.asarray(jax.vmap(lambda key: on_sphere(x, jnp.asarray(radius), key=key))(keys) - x)
+    np.testing.assert_allclose(np.linalg.norm(points, axis=1), radius, rtol=1e-9)
+    np.testing.assert_allclose(points.mean(axis=0) / radius, 0, atol=0.05)
+    np.testing.assert_allclose(points.T @ points / len(points) / radius**2, np.eye(3) / 3, atol=0.03)
+
+
+def test_the_contraction_curve_is_the_mean_of_the_ratios(monkeypatch):
+    model, x = decaying((20, 15), 0.9), RNG(8).uniform(size=(11, 20)).astype(np.float32)
+    keys = [jax.random.fold_in(jax.random.key(5), row) for row in range(11)]
+    expected = [
+        np.mean(
+            [contraction_ratio(model, jnp.asarray(r), jnp.float32(radius), key=k) for r, k in zip(x, keys, strict=True)]
+        )
+        for radius in (0.1, 4.0)
+    ]
+    whole = contraction_curve(model, x, [0.1, 4.0], seed=5)
+    np.testing.assert_allclose(whole, expected, rtol=1e-4)
+    monkeypatch.setattr("contractive.geometry._contraction.MAX_BLOCK_FLOATS", 4 * 2 * 35 * 4)
+    np.testing.assert_allclose(contraction_curve(model, csr_array(x), [0.1, 4.0], seed=5), whole, rtol=1e-5)
+    assert abs(contraction_curve(model, x, [4.0], seed=6)[0] - whole[1]) > 1e-4
+
+
+@pytest.mark.parametrize("radius", [0.0, -1.0, np.nan])
+def test_a_radius_must_be_positive(radius):
+    with pytest.raises(ValueError, match="`radii` must be > 0; got"):
+        contraction_curve(one_layer(6, 4, rng=RNG(0)), np.ones((1, 6), np.float32), [1.0, radius], seed=0)
+
+
+def test_saturation_of_known_numbers():
+    h = jnp.asarray([0.0, 0.049, 0.05, 0.5, 0.95, 0.951, 1.0, 0.2])
+    np.testing.assert_allclose(saturation(h), 4 / 8)
