@@ -1,6 +1,9 @@
-"""Anything that yields rows: a data set by name, or a NumPy file by path."""
+"""Anything that yields rows, with or without labels: a data set by name, or a NumPy file by path."""
 
 import zipfile
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -8,7 +11,9 @@ import numpy as np
 
 from .datasets import DATASETS
 
-__all__ = ["RowSource", "open_rows"]
+__all__ = ["LabeledSource", "RowSource", "open_labeled", "open_rows"]
+
+_Chosen = Callable[[list[str]], str]  # which of the arrays of a .npz file
 
 
 class RowSource(NamedTuple):
@@ -23,6 +28,24 @@ class RowSource(NamedTuple):
     name: str
     rows: np.ndarray
     image_shape: tuple[int, int] | None
+
+
+class LabeledSource(NamedTuple):
+    """Rows with their labels.
+
+    Args:
+        source: the rows to train on.
+        labels: one a row, of shape (n_samples,): numbers, strings or booleans.
+        validation: rows and labels by which choices are made; None for a file.
+        test: rows and labels for one measurement at the very end; None for a file.
+        title: what stands beside a number: the name, and that the rows are regenerated where they are.
+    """
+
+    source: RowSource
+    labels: np.ndarray
+    validation: tuple[np.ndarray, np.ndarray] | None
+    test: tuple[np.ndarray, np.ndarray] | None
+    title: str
 
 
 def open_rows(data: str, *, array: str | None = None) -> RowSource:
@@ -43,12 +66,78 @@ def open_rows(data: str, *, array: str | None = None) -> RowSource:
         >>> open_rows("digits").rows.shape
         (1297, 64)
     """
-    path = Path(data)
-    if array is not None and path.suffix != ".npz":
+    if array is not None and Path(data).suffix != ".npz":
         raise ValueError(f"--array must go with a .npz file; got {data!r}.")
     if data in DATASETS:
         info = DATASETS[data]
         return RowSource(data, info.load()[0][0], info.image_shape)
+    return RowSource(data, _read(data, partial(_pick, data, array, "--array")), None)
+
+
+def open_labeled(data: str, *, array: str | None = None, labels: str | None = None) -> LabeledSource:
+    """Open a data set with labels: all three parts by name, or the rows and labels of files by path.
+
+    Args:
+        data: as for `open_rows`.
+        array: which array of a `.npz` file holds the rows; not needed when it holds one besides the labels.
+        labels: which array of a `.npz` file holds the labels, "y" where it is None; or the path of a `.npy` file of
+            labels, which rows in a `.npy` file ask for.
+
+    Returns:
+        The rows as they are stored, and their labels.
+
+    Raises:
+        OSError: as for `open_rows`.
+        ValueError: as for `open_rows`; if there are no labels, not one a row, or they are neither numbers, strings nor
+            booleans.
+
+    Example:
+        >>> digits = open_labeled("digits")
+        >>> digits.labels.shape, digits.validation[1].shape, digits.title
+        ((1297,), (250,), 'digits')
+    """
+    if data in DATASETS:
+        if labels is not None or array is not None:
+            option, value = ("--labels", labels) if array is None else ("--array", array)
+            raise ValueError(f"{option} must go with a file, as {data!r} has labels of its own; got {value!r}.")
+        info = DATASETS[data]
+        (rows, known), validation, test = info.load()
+        return LabeledSource(RowSource(data, rows, info.image_shape), known, validation, test, info.title)
+    if labels is not None and Path(labels).suffix == ".npy":
+        if not Path(labels).is_file():
+            raise FileNotFoundError(f"--labels must name a .npy file or an array; {labels!r} is no file.")
+        source = open_rows(data, array=array)
+        known = _read(labels, partial(_pick, labels, None, "--labels"), "numbers or strings")
+    elif Path(data).suffix == ".npz":
+        name = "y" if labels is None else labels
+        known = _read(data, partial(_pick, data, name, "--labels"), "numbers or strings")
+        rows = _read(data, lambda names: _pick(data, array, "--array", [other for other in names if other != name]))
+        source = RowSource(data, rows, None)
+    else:
+        open_rows(data, array=array)  # what is wrong with the rows themselves comes first
+        got = "none" if labels is None else repr(labels)
+        raise ValueError(f"--labels must name a .npy file with the labels of {data!r}; got {got}.")
+    return LabeledSource(source, _checked_labels(known, source, labels or "y"), None, None, data)
+
+
+def _checked_labels(labels: np.ndarray, source: RowSource, name: str) -> np.ndarray:
+    """The labels, in memory, once they can be one a row."""
+    if labels.dtype.kind not in "biufU":
+        raise ValueError(f"--labels must be numbers, strings or booleans; got dtype {labels.dtype} in {name!r}.")
+    n_rows = source.rows.shape[0] if source.rows.ndim else 0
+    if labels.shape != (n_rows,):
+        raise ValueError(f"--labels must be 1-d, one a row, of shape ({n_rows},); got {labels.shape} in {name!r}.")
+    return np.array(labels)
+
+
+def _read(data: str, choose: _Chosen, kinds: str = "numbers") -> np.ndarray:
+    """The array of a file; `choose` says which of a `.npz` file, `kinds` what the messages ask for.
+
+    Raises:
+        OSError: if the path cannot be read.
+        ValueError: if the file is no NumPy file of plain values.
+    """
+    path = Path(data)
     if not path.exists():
         raise FileNotFoundError(
             f"{data!r} is neither a data set nor a file. Known data sets: {', '.join(sorted(DATASETS))}; "
@@ -58,34 +147,36 @@ def open_rows(data: str, *, array: str | None = None) -> RowSource:
         raise IsADirectoryError(f"{data!r} must be a file; got a folder. Name a .npy or .npz file in it.")
     if path.suffix not in (".npy", ".npz"):
         raise ValueError(f"{data!r} must end in .npy or .npz; got {path.suffix or 'no ending'!r}.")
-    try:
-        if path.suffix == ".npz":
-            # Opened here, because NumPy leaves a file open that turns out to be no archive.
-            with path.open("rb") as stream, zipfile.ZipFile(stream), np.load(stream, allow_pickle=False) as archive:
-                return RowSource(data, _pick(archive, data, array), None)
-        loaded = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(
-            f"{data!r} must be a NumPy file of plain numbers; it is truncated or foreign ({error})."
-        ) from error
-    if isinstance(loaded, np.ndarray):
-        return RowSource(data, loaded, None)
-    with loaded:
-        return RowSource(data, _pick(loaded, data, array), None)
+    with ExitStack() as stack:
+        try:
+            if path.suffix == ".npz":
+                # Opened here, because NumPy leaves a file open that turns out to be no archive.
+                stream = stack.enter_context(path.open("rb"))
+                stack.enter_context(zipfile.ZipFile(stream))
+                loaded = np.load(stream, allow_pickle=False)
+            else:
+                loaded = np.load(path, mmap_mode="r", allow_pickle=False)
+        except (ValueError, EOFError, zipfile.BadZipFile) as error:
+            raise ValueError(
+                f"{data!r} must be a NumPy file of plain {kinds}; it is truncated or foreign ({error})."
+            ) from error
+        if isinstance(loaded, np.ndarray):
+            return loaded
+        name = choose(stack.enter_context(loaded).files)
+        try:
+            member = loaded[name]
+            if not isinstance(member, np.ndarray):
+                raise ValueError("a member that is no NumPy array")
+            return member
+        except (ValueError, EOFError, zipfile.BadZipFile) as error:
+            raise ValueError(f"{data!r} must hold plain {kinds} in {name!r}; it does not ({error}).") from error
 
 
-def _pick(archive: "np.lib.npyio.NpzFile", data: str, array: str | None) -> np.ndarray:
-    """The named array of a `.npz` file, or the only one."""
-    names = archive.files
+def _pick(data: str, array: str | None, option: str, names: list[str]) -> str:
+    """The array that was named, or the only one."""
     if array is None and len(names) == 1:
-        array = names[0]
-    if array not in names:
+        return names[0]
+    if array is None or array not in names:
         got = "several arrays" if array is None else repr(array)
-        raise ValueError(f"{data!r} holds {', '.join(sorted(names)) or 'no array'}; got {got}. Name one with --array.")
-    try:
-        rows = archive[array]
-        if not isinstance(rows, np.ndarray):
-            raise ValueError("a member that is no NumPy array")
-        return rows
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{data!r} must hold plain numbers in {array!r}; it does not ({error}).") from error
+        raise ValueError(f"{data!r} holds {', '.join(sorted(names)) or 'no array'}; got {got}. Name one with {option}.")
+    return array
