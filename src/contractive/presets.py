@@ -2,7 +2,7 @@
 
 from types import MappingProxyType
 
-__all__ = ["MODELS", "PRESETS"]
+__all__ = ["CLASSIFIERS", "MODELS", "PRESETS"]
 
 PRESETS = MappingProxyType(
     {
@@ -35,3 +35,11 @@ MODELS = MappingProxyType(
     }
 )
 """The members of the family by the name that the command line knows: an estimator and what it is told."""
+
+CLASSIFIERS = MappingProxyType(
+    {
+        "classifier": ("ContractiveClassifier", "cae"),
+        "mtc": ("ManifoldTangentClassifier", "cae+h"),
+    }
+)
+"""Classifiers by the name that the command line knows: an estimator, and which of `MODELS` the layers below it are."""

@@ -108,8 +108,16 @@ class RunFolder:
         filters: np.ndarray,
         image_shape: tuple[int, int],
         curves: Sequence[Sequence[float]],
+        labels: Sequence[str] = ("reconstruction error", "Jacobian norm"),
     ) -> None:
-        """Draw `filters.png`, the first hundred filters, and `curves.png`, the learning curves."""
+        """Draw `filters.png`, the first hundred filters, and `curves.png`, the learning curves.
+
+        Args:
+            filters: one a row, of shape (units, height * width).
+            image_shape: height and width of a filter's picture in pixels; of height 1 where it is none.
+            curves: two curves of one value an epoch, and that of the first on held-out rows, which may be empty.
+            labels: what the first two are.
+        """
         # Filters that are no pictures are lines, one below the other.
         grid_shape = (10, 10) if image_shape[0] > 1 else (min(100, len(filters)), 1)
         picture = tile_images(filters, image_shape=image_shape, grid_shape=grid_shape)
@@ -117,7 +125,8 @@ class RunFolder:
         from matplotlib.figure import Figure
 
         figure = Figure(figsize=(9, 3.4), layout="constrained")
-        learning_curves(*curves, axes=figure.subplots(1, 2))
+        for axes, label in zip(learning_curves(*curves, axes=figure.subplots(1, 2)), labels, strict=True):
+            axes.set_ylabel(label)
         write_atomically(self._folder / "curves.png", lambda stream: figure.savefig(stream, dpi=120, format="png"))
 
     def discard(self) -> None:

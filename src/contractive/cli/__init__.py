@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import sys
 import warnings
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from .. import __version__
-from ._options import ArrayName, Data, Run
+from ._classify import classify
+from ._inspect import inspect
+from ._predict import encode, predict
 from ._reproduce import reproduce
 from ._train import Interrupted, train
-
-if TYPE_CHECKING:
-    from ..sources import RowSource
 
 __all__ = ["app", "main"]
 
@@ -69,67 +67,8 @@ def _root(
         raise typer.Exit(_WRONG_INPUT)
 
 
-app.command()(train)
-app.command()(reproduce)
-
-
-@app.command()
-def encode(
-    run: Run,
-    data: Data,
-    out: Annotated[Path, typer.Option("--out", "-o", help="The .npy file to make.")],
-    array: ArrayName = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an older file of that name.")] = False,
-) -> None:
-    """Write the codes of the rows of DATA as a .npy file of shape (rows, components)."""
-    from .._files import write_atomically
-
-    if out.suffix != ".npy":
-        raise ValueError(f"`--out` must end in .npy; got {str(out)!r}.")
-    if out.exists() and not overwrite:
-        raise FileExistsError(f"{str(out)!r} exists; choose another --out or pass --overwrite to replace it.")
-    estimator, source = _open(run, data, array)
-    import numpy as np
-
-    codes = estimator.transform(source.rows)
-    write_atomically(out, lambda stream: np.save(stream, codes, allow_pickle=False))
-    typer.echo(f"wrote {out}: {codes.shape[0]} rows of {codes.shape[1]} {codes.dtype} components")
-
-
-@app.command()
-def inspect(
-    run: Run,
-    data: Annotated[str | None, typer.Argument(metavar="DATA", help="Measure the model on these rows.")] = None,
-    array: ArrayName = None,
-) -> None:
-    """Print what a model is, how its training went and, given DATA, what it does there."""
-    from ..estimators import load
-    from ..runs import model_path
-
-    estimator = load(model_path(run))
-    last = estimator.history_[-1]
-    facts: dict[str, Any] = {
-        "model": type(estimator).__name__,
-        "features": estimator.n_features_in_,
-        **_parameters(estimator),
-        "trained by": estimator.engine_,
-        "epochs": estimator.n_epochs_,
-        "last reconstruction error": f"{last.reconstruction_error:.4f}",
-        "last Jacobian norm": f"{last.jacobian_norm:.4f}",
-        "seconds of training": f"{sum(record.seconds for record in estimator.history_):.1f}",
-    }
-    best = vars(estimator).get("best_epoch_")
-    if best is not None:
-        facts["weights of epoch"] = best
-        facts["error of held-out rows there"] = f"{estimator.history_[best - 1].validation_error:.4f}"
-    if data is not None:
-        estimator, source = _open(run, data, array)
-        facts[f"rows of {source.name}"] = len(source.rows)
-        facts["reconstruction error there"] = f"{-estimator.score(source.rows):.4f}"
-        facts["Jacobian norm there"] = f"{estimator.contraction_norm(source.rows).mean():.4f}"
-    width = max(map(len, facts))
-    for name, value in facts.items():
-        typer.echo(f"{name:<{width}}  {value}")
+for command in (train, classify, predict, encode, inspect, reproduce):
+    app.command()(command)
 
 
 @app.command()
@@ -140,31 +79,6 @@ def datasets() -> None:
     width = max(map(len, DATASETS))
     for info in DATASETS.values():
         typer.echo(f"{info.name:<{width}}  {info.summary}")
-
-
-def _parameters(estimator: Any) -> dict[str, Any]:
-    """An estimator's parameters as a person reads them, those of a stack's layers with its place."""
-    from ..estimators import plain_parameters
-
-    parameters = plain_parameters(estimator, callables=True)
-    if "layers" not in parameters:
-        return parameters
-    del parameters["layers"]
-    layers = (
-        (f"layer {number} {name}", value)
-        for number, layer in enumerate(estimator.layers_, 1)
-        for name, value in {"model": type(layer).__name__, **_parameters(layer)}.items()
-    )
-    return {**parameters, **dict(layers)}
-
-
-def _open(run: Path, data: str, array: str | None) -> tuple[Any, RowSource]:
-    """The model of a run and the rows of a data set."""
-    from ..estimators import load
-    from ..runs import model_path
-    from ..sources import open_rows
-
-    return load(model_path(run)), open_rows(data, array=array)
 
 
 def _one_line(error: BaseException) -> str:

@@ -12,9 +12,12 @@ import typer
 __all__ = [
     "Activation",
     "ArrayName",
+    "ClassifierName",
     "CorruptionName",
     "Data",
+    "DecayName",
     "Engine",
+    "LabelsName",
     "LayerModel",
     "LossName",
     "ModelName",
@@ -22,6 +25,7 @@ __all__ = [
     "PenaltyName",
     "Preset",
     "Run",
+    "SmoothnessName",
 ]
 
 
@@ -100,6 +104,27 @@ class LayerModel(StrEnum):
     ae = "ae"
 
 
+class ClassifierName(StrEnum):
+    """Classifiers; `presets.CLASSIFIERS`."""
+
+    classifier = "classifier"
+    mtc = "mtc"
+
+
+class DecayName(StrEnum):
+    """How a classifier's step size falls; `training.DECAYS`."""
+
+    none = "none"
+    linear = "linear"
+    cosine = "cosine"
+
+
+class SmoothnessName(StrEnum):
+    """In which direction a classifier's output is held still; `estimators.SMOOTHNESS_NAMES`."""
+
+    spectral = "spectral"
+
+
 class Preset(StrEnum):
     """Named settings; `presets.PRESETS`."""
 
@@ -111,3 +136,12 @@ Data = Annotated[
 ]
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, or a model file.")]
 ArrayName = Annotated[str | None, typer.Option("--array", help="Which array of a .npz file that holds several.")]
+LabelsName = Annotated[
+    str | None,
+    typer.Option(
+        "--labels",
+        metavar="NAME",
+        help="The array of a .npz file that holds the labels, or a .npy file of them.",
+        show_default="y, for a .npz file",
+    ),
+]
