@@ -25,13 +25,12 @@ from contractive import (
 )
 from contractive.cli._classify import classify
 from contractive.cli._display import display_phases
-from contractive.cli._labels import Measured, keep_few_labels
+from contractive.cli._labels import Measured
 from contractive.cli._options import ClassifierName, DecayName, SmoothnessName
 from contractive.datasets import DatasetInfo, load_digits
 from contractive.estimators import ESTIMATORS, SMOOTHNESS_NAMES, plain_parameters
 from contractive.presets import CLASSIFIERS, MODELS
 from contractive.runs import RunFolder
-from contractive.sources import open_labeled
 from contractive.supervised import FineTuningProgress, FineTuningRecord
 from contractive.training import DECAYS, EpochRecord, Progress
 
@@ -142,8 +141,10 @@ def test_config_holds_data_parameters_and_versions(colors: Path):
 def test_representation_is_used_as_it_is_and_its_training_not_shown(call: Call, tmp_path: Path, inputs: None):
     options = ["--representation", "cae", "--epochs", 1, "--learning-rate", 1e-9]
     outcome = call("classify", "two.npz", "--out", "new", *options)
-    assert outcome.out.startswith("fine-tuning epoch 1/1 ")
-    assert outcome.out.splitlines()[-1].startswith("wrote new")  # there are no other rows to speak of
+    # There are neither layers to train nor other rows to speak of.
+    fine_tuning, wrote = outcome.out.splitlines()
+    assert fine_tuning.startswith("fine-tuning epoch 1/1 ")
+    assert wrote.startswith("wrote new")
     before, after = (contractive.load(tmp_path / name / "model.safetensors") for name in ("cae", "new"))
     assert np.allclose(after.classifier_.autoencoder.weight, before.components_, atol=1e-7)
 
@@ -336,34 +337,6 @@ def test_early_stopping_ends_early_and_an_older_run_is_replaced_where_asked_for(
     assert sorted(listing(tmp_path / "run")) == FILES
 
 
-@pytest.mark.parametrize(
-    ("labels", "unlabeled", "marker"),
-    [
-        (np.arange(60, dtype=np.uint8) % 3, None, -1),
-        (np.arange(60) % 3 - 1, None, -2),
-        (np.arange(60) % 4 - 1, -1, -1),
-        (COLORS, None, ""),
-        (np.array(["", "-", "x"])[np.arange(60) % 3], None, "--"),
-        (np.arange(60) % 3 == 0, None, -1),
-        (np.where(np.arange(60) < 40, np.arange(60) % 3, np.nan), np.nan, np.nan),
-    ],
-)
-@pytest.mark.parametrize("n_labels", [3, 11, 30])
-def test_few_labels_are_as_many_of_each_class(labels: np.ndarray, unlabeled: Any, marker: Any, n_labels: int):
-    few, found = keep_few_labels(labels, unlabeled, n_labels, seed=0)
-    assert (found == marker) or np.isnan([found, marker]).all()
-    kept = np.array([label == label and label != found for label in few.tolist()])
-    assert kept.sum() == n_labels
-    assert (few[kept] == labels[kept]).all()
-    _, counts = np.unique(few[kept], return_counts=True)
-    assert len(counts) == len({label for label in labels.tolist() if label == label and label != unlabeled})
-    # As even as there are rows: of True and False, the first has 20.
-    assert counts.max() - counts.min() <= 1 or counts.min() == 20
-    again, other = (keep_few_labels(labels, unlabeled, n_labels, seed=seed)[0] for seed in (0, 1))
-    assert np.array_equal(few, again, equal_nan=labels.dtype.kind == "f")
-    assert not np.array_equal(few, other, equal_nan=labels.dtype.kind == "f") or n_labels == len(labels)
-
-
 def test_rows_without_a_label_stay_for_the_representation(call: Call, monkeypatch: pytest.MonkeyPatch, inputs: None):
     seen: list[Any] = []
 
@@ -498,21 +471,3 @@ def test_help_shows_every_option_whole_on_80_columns(call: Call, monkeypatch: py
         for option in commands[command].params:
             for name in (*option.opts, *option.secondary_opts):
                 assert re.search(rf"{name}\b", shown, re.IGNORECASE), name
-
-
-@pytest.mark.parametrize("labels", [np.arange(60) % 3, COLORS, np.arange(60) > 20, ROWS[:, 0].round()])
-def test_labels_of_all_kinds_are_opened_as_they_are(tmp_path: Path, labels: np.ndarray):
-    np.save(tmp_path / "x.npy", ROWS)
-    np.save(tmp_path / "y.npy", labels)
-    np.savez(tmp_path / "t.npz", X=ROWS, y=labels, z=ROWS)
-    data, known = str(tmp_path / "x.npy"), str(tmp_path / "y.npy")
-    archive = str(tmp_path / "t.npz")
-    for opened in (
-        open_labeled(data, labels=known),
-        open_labeled(archive, array="X"),
-        open_labeled(archive, array="X", labels=known),
-    ):
-        assert np.array_equal(opened.source.rows, ROWS)
-        assert np.array_equal(opened.labels, labels)
-        assert opened.labels.dtype == labels.dtype
-        assert (opened.validation, opened.test) == (None, None)
