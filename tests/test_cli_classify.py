@@ -35,7 +35,6 @@ from contractive.supervised import FineTuningProgress, FineTuningRecord
 from contractive.training import DECAYS, EpochRecord, Progress
 
 Call = Callable[..., Outcome]
-pytestmark = pytest.mark.usefixtures("unchecked")
 SHORT = ["--layers", "6", "--pretraining-epochs", 1]
 ROWS = np.random.default_rng(0).uniform(size=(60, 6)).astype(np.float32)
 COLORS = np.array(["red", "green", "blue"])[np.arange(60) % 3]
