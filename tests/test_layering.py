@@ -13,7 +13,7 @@ ORDER = """
 HOMES = {
     "sklearn": {"datasets", "estimators"},
     "matplotlib": {"plots", "runs"},
-    "optax": {"training"},
+    "optax": {"training", "supervised"},
     "typer": {"cli"},
     "rich": {"cli"},
     "safetensors": {"serialization"},

@@ -44,7 +44,7 @@ def main() -> None:
     except _UsageError as error:  # type: ignore[misc]
         _complain(f"{_usage(error)} Try --help.")
         sys.exit(_WRONG_INPUT)
-    except (ValueError, TypeError, OSError, FloatingPointError, MemoryError) as error:
+    except (ValueError, TypeError, OSError, FloatingPointError, MemoryError, ImportError) as error:
         _complain(_one_line(error))
         sys.exit(_WRONG_INPUT)
     except RuntimeError as error:  # JAX's own kind of `MemoryError`

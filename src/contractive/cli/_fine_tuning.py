@@ -118,8 +118,7 @@ def _representation(job: Job) -> tuple[Any, int]:
 
 
 def _trained_representation(job: Job) -> Any:
-    from ..estimators import BaseAutoencoder, load
-    from ..estimators._base_classifier import FrozenEstimator  # scikit-learn's, whose home is there
+    from ..estimators import BaseAutoencoder, FrozenEstimator, load
     from ..runs import model_path
 
     run = job.given["representation"]

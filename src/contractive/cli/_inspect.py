@@ -81,11 +81,13 @@ def _of_classifier(estimator: Any) -> dict[str, Any]:
 
 def _on_rows(estimator: Any, data: str, array: str | None) -> dict[str, Any]:
     """What an auto-encoder does on the rows of a data set."""
+    from ..datasets import DATASETS
     from ..sources import open_rows
 
     source = open_rows(data, array=array)
+    title = DATASETS[data].title if data in DATASETS else data
     return {
-        f"rows of {source.name}": len(source.rows),
+        f"rows of {title}": len(source.rows),
         "reconstruction error there": f"{-estimator.score(source.rows):.4f}",
         "Jacobian norm there": f"{estimator.contraction_norm(source.rows).mean():.4f}",
     }

@@ -96,7 +96,7 @@ def measure(estimator: Any, rows: Any, labels: np.ndarray, *, name: str) -> Meas
     """
     import numpy as np
 
-    from ..estimators._labels import known_labels
+    from ..estimators import known_labels
 
     known = _is_known(labels, estimator.unlabeled)
     if not known.any():

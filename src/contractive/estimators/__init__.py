@@ -1,11 +1,14 @@
 """The scikit-learn face: plain arrays in, plain arrays out."""
 
+from sklearn.frozen import FrozenEstimator
+
 from ._base import BaseAutoencoder
 from ._base_classifier import BaseClassifier
 from ._contractive import ContractiveAutoencoder
 from ._contractive_classifier import ContractiveClassifier
 from ._denoising import DenoisingAutoencoder
 from ._describe import plain_parameters
+from ._labels import known_labels
 from ._loading import ESTIMATORS, load, make_estimator
 from ._manifold_tangent import ManifoldTangentClassifier
 from ._parameters import PENALTY_NAMES, SMOOTHNESS_NAMES
@@ -21,9 +24,11 @@ __all__ = [
     "ContractiveAutoencoder",
     "ContractiveClassifier",
     "DenoisingAutoencoder",
+    "FrozenEstimator",
     "ManifoldTangentClassifier",
     "StackedAutoencoder",
     "TangentNeighborsClassifier",
+    "known_labels",
     "load",
     "make_estimator",
     "plain_parameters",

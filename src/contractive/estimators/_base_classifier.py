@@ -39,23 +39,21 @@ if TYPE_CHECKING:
 __all__ = ["BaseClassifier", "fit_representation"]
 
 
-def fit_representation(
-    owner: Any, rows: Any, sample_weight: Any, rng: np.random.RandomState, default: Any
-) -> BaseAutoencoder:
+def fit_representation(owner: Any, rows: Any, sample_weight: Any, default: Any, *, seed: int) -> BaseAutoencoder:
     """The fitted auto-encoder that a classifier stands on: its own, trained on all rows, or a frozen one as it is.
 
     Args:
         owner: the classifier; its `representation` says which, its callbacks hear of the training.
         rows: checked data.
         sample_weight: what each row counts, or None.
-        rng: draws the seed of a representation that has none.
         default: an unfitted estimator for `representation=None`.
+        seed: of a representation that has none.
 
     Raises:
         TypeError: if `representation` is no auto-encoder of this package.
         ValueError: if a frozen one has other features than the rows, or what its training raises.
     """
-    chosen, seed = owner.representation, draw_seed(rng)
+    chosen = owner.representation
     if isinstance(chosen, FrozenEstimator):
         chosen = chosen.estimator
         _refuse_other_kinds(chosen)
@@ -171,11 +169,17 @@ class BaseClassifier(ClassifierMixin, BaseEstimator):
         classes, encoded = encode_labels(rows, y, self.unlabeled)
         weights = checked_weights(sample_weight, rows.shape[0])
         rng = check_random_state(self.random_state)
+        seed, self._seed = draw_seed(rng), draw_seed(rng)
+        self.classes_, self.history_ = classes, []
+        held_out, kept = self._held_out(rows, encoded, validation_data)
+        size = batch_size(self.batch_size, len(encoded) if kept is None else len(kept), at_most_rows=True)
         default = self._default_representation()
-        self.representation_ = fit_representation(self, rows, sample_weight, rng, default)
-        self.classes_, self.history_, self._seed = classes, [], draw_seed(rng)
+        self.representation_ = fit_representation(self, rows, sample_weight, default, seed=seed)
         self._uint8_scale = float(self.representation_._uint8_scale)
-        self._fine_tune(rows, encoded, weights, validation_data)
+        if kept is not None:
+            rows, encoded = rows[kept], encoded[kept]
+            weights = None if weights is None else weights[kept]
+        self._fine_tune(rows, encoded, weights, held_out, size)
         return self
 
     def predict(self, X: ArrayLike) -> np.ndarray:
@@ -269,21 +273,16 @@ class BaseClassifier(ClassifierMixin, BaseEstimator):
         self._check_own_parameters()
 
     def _fine_tune(
-        self, rows: Any, encoded: np.ndarray, weights: np.ndarray | None, validation_data: tuple[Any, Any] | None
+        self, rows: Any, encoded: np.ndarray, weights: np.ndarray | None, held_out: HeldOut | None, size: int
     ) -> None:
         """Train encoder and output layer, and leave in the estimator what has been learned after each epoch."""
         dtype = self.representation_.model_.dtype
-        held_out, kept = self._held_out(rows, encoded, validation_data)
-        if kept is not None:
-            rows, encoded = rows[kept], encoded[kept]
-            weights = None if weights is None else weights[kept]
         watch = FineTuningWatch(self, held_out, self._uint8_scale)
         tangents = self._tangents(rows)
         try:
             with precision(dtype):
                 objective = make_supervised_objective(self, dtype)
                 supervised = SupervisedRows(rows, encoded, mean_one_weights(weights), tangents)
-                size = batch_size(self.batch_size, rows.shape[0], at_most_rows=True)
                 rate = self._rate(minibatches_an_epoch(supervised, objective, size))
                 fine_tune(
                     with_output_layer(self.representation_.model_, len(self.classes_), dtype),

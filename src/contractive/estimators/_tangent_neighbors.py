@@ -18,6 +18,7 @@ from ..supervised import two_sided_tangent_distance_sq
 from ._base import BaseAutoencoder, precision
 from ._base_classifier import fit_representation
 from ._contractive import ContractiveAutoencoder
+from ._fitting import draw_seed
 from ._labels import encode_labels
 from ._tangent_planes import check_n_tangents, tangent_planes
 
@@ -105,8 +106,8 @@ class TangentNeighborsClassifier(ClassifierMixin, BaseEstimator):
             raise ValueError(
                 f"`n_neighbors` must be at most the number of labelled rows, {known.sum()}; got {self.n_neighbors}."
             )
-        rng = check_random_state(self.random_state)
-        self.representation_ = fit_representation(self, rows, None, rng, ContractiveAutoencoder())
+        seed = draw_seed(check_random_state(self.random_state))
+        self.representation_ = fit_representation(self, rows, None, ContractiveAutoencoder(), seed=seed)
         rows = rows[known]
         self._numbers, self._rows = encoded[known], self._floats(rows)
         self._planes = tangent_planes(self.representation_, rows, self.n_tangents)
