@@ -13,8 +13,9 @@ import numpy as np
 
 from contractive.datasets import DATASETS
 
-__all__ = ["Data", "HeldOut", "Split", "load_data", "title"]
+__all__ = ["BYTE_SCALE", "Data", "HeldOut", "Split", "load_data", "title"]
 
+BYTE_SCALE = 256  # what the estimators divide pixels by, unless told otherwise
 QUICK_ROWS = 300, 150, 150
 COVERTYPE_ROWS = 100_000, 10_000, 50_000  # of 581,012, in an order of our own
 

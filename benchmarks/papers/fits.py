@@ -21,7 +21,7 @@ from contractive import (
 )
 from contractive.geometry import contraction_curve, saturation
 
-from .data import Split
+from .data import BYTE_SCALE, Split
 from .trial import UNLABELED, Trial, few_labels
 
 __all__ = ["classify", "contract", "find_neighbors", "geometry_of"]
@@ -96,8 +96,7 @@ def contract(trial: Trial) -> Encoded:
     radii = trial.settings["radii"]
     with trial.clock("measuring"):
         facts = geometry_of(representation, trial.valid.X)
-        model, scale = representation.model_, representation._uint8_scale
-        ratios = contraction_curve(model, rows, np.asarray(radii, np.float32), seed=trial.seed, uint8_scale=scale)
+        ratios = contraction_curve(representation.model_, rows, radii, seed=trial.seed, uint8_scale=BYTE_SCALE)
     return Encoded(facts | {"ratio": [float(ratio) for ratio in ratios]})
 
 

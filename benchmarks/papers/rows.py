@@ -21,9 +21,10 @@ _QUICK_LIMITS = {
     "batch_size": 50,
     "n_tangents": 3,
     "n_labels": 100,
-    "n_samples": 60,
+    "n_chains": 30,
     "n_steps": 4,
-    "n_neighbors_rows": 100,
+    "burn_in": 2,
+    "thinning": 2,
 }
 
 

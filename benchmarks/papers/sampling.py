@@ -6,41 +6,39 @@ from typing import Any
 
 import numpy as np
 
-from .data import Split
+from contractive.sampling import choose_parzen_std, parzen_log_likelihood, sample_walk
+
+from .data import BYTE_SCALE, Split
 from .fits import geometry_of
 from .trial import Trial
 
 __all__ = ["sample"]
 
+_WHITE = 255  # the papers' pixels are k/255: a density depends on the unit of its rows
+
 
 class Sampled:
-    """Samples, as the centers of a Parzen window."""
+    """Samples of pixels k/255, each the center of a window."""
 
-    def __init__(self, samples: np.ndarray, std: float, scale: float, facts: dict[str, Any]):
-        self._samples, self._std, self._scale = samples, std, scale
-        self.facts = {**facts, "parzen_std": std}
+    def __init__(self, samples: np.ndarray, std: float, facts: dict[str, Any]):
+        self._samples, self._std = samples, std
+        self.facts = {**facts, "parzen_std": std, "n_samples": len(samples)}
 
     def measure(self, rows: Split) -> dict[str, float]:
-        """The mean log-likelihood of rows in nats."""
-        from contractive.sampling import parzen_log_likelihood
-
-        values = parzen_log_likelihood(self._samples, _floats(rows.X, self._scale), std=self._std)
-        return {"log_likelihood": float(np.mean(values))}
+        """The mean log-likelihood of rows of bytes in nats, and its standard error."""
+        found = parzen_log_likelihood(self._samples, rows.X / _WHITE, self._std)
+        return {"log_likelihood": found.mean, "standard_error": found.standard_error}
 
 
 def sample(trial: Trial) -> Sampled:
-    """Pretrain, walk along the tangents, and choose the width of the window by the validation rows."""
-    from contractive.sampling import choose_parzen_std, sample_walk
-
+    """Pretrain, walk along the tangents from training rows, choose the width of the windows by validation rows."""
     representation = trial.representation()
-    walk, scale = trial.settings["walk"], representation._uint8_scale
     with trial.clock("measuring"):
         facts = geometry_of(representation, trial.valid.X)
+    walk = dict(trial.settings["walk"])
+    starts = np.random.default_rng([trial.seed, 2]).choice(len(trial.train.y), walk.pop("n_chains"), replace=False)
     with trial.clock("sampling"):
-        samples = np.asarray(sample_walk(representation.model_, seed=trial.seed, **walk))
-        std = float(choose_parzen_std(samples, _floats(trial.valid.X, scale)))
-    return Sampled(samples, std, scale, facts)
-
-
-def _floats(X: np.ndarray, scale: float) -> np.ndarray:
-    return X.astype(np.float32) / (scale if X.dtype == np.uint8 else 1)
+        chains = sample_walk(representation.model_, trial.train.X[starts] / BYTE_SCALE, seed=trial.seed, **walk)
+        samples = chains.reshape(-1, chains.shape[-1]).astype(np.float64) * (BYTE_SCALE / _WHITE)
+        std = choose_parzen_std(samples, trial.valid.X / _WHITE, trial.settings["parzen_stds"])
+    return Sampled(samples, std, facts)
