@@ -11,13 +11,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .._typing import Scalar, Visible
-from .._validation import check_rows
+from .._validation import check_count, check_interval, check_rows, check_seed
 from ..batched import Example, map_rows
+from ..geometry import map_tangents, singular_values
 from ..jacobian import floats_for_frobenius_sq, jacobian, jacobian_frobenius_sq
 from ..models import AutoEncoder, Model, Stack
+from ..sampling import sample_walk
 from ..serialization import write_model
 from ..training import EpochRecord
 from ._describe import model_arrays, model_outline, plain_parameters
@@ -131,6 +134,85 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         check_is_fitted(self, "model_")
         return self._map_rows(_contraction_norm, X, floats=floats_for_frobenius_sq(self.model_, DEFAULT_BATCH) or None)
 
+    def tangents(self, X: ArrayLike, n_tangents: int = 15) -> np.ndarray:
+        """The tangent plane at each row: the orthonormal directions in which the code changes most.
+
+        Of a large encoder they are found approximately; `geometry.tangents` says how, and finds them exactly if asked.
+
+        Args:
+            X: as for `transform`.
+            n_tangents: from 1 to the rank of the Jacobian: components, features or units of a layer between.
+
+        Returns:
+            Array of shape (n_samples, n_tangents, n_features), the direction of the largest singular value first. Of
+            more than 1 GiB a memory map of float16: delete its `filename` when done.
+
+        Raises:
+            NotFittedError: if `fit` was not called.
+            TypeError: if X does not hold numbers, or `n_tangents` is no whole number.
+            ValueError: as for `transform`, or if `n_tangents` is out of range.
+        """
+        rows = self._checked_rows(X)
+        with precision(self.model_.dtype):
+            return map_tangents(self.model_, rows, n_tangents, uint8_scale=self._uint8_scale)
+
+    def spectrum(self, X: ArrayLike) -> np.ndarray:
+        """The singular values of the Jacobians dh/dx, exactly; arguments and errors as for `transform`.
+
+        Returns:
+            Array of shape (n_samples, min(n_components, n_features)), of each row the largest first.
+        """
+        check_is_fitted(self, "model_")
+        # J and what LAPACK makes of it.
+        return self._map_rows(singular_values, X, floats=4 * self.model_.n_features * self.model_.n_hidden)
+
+    def sample(
+        self,
+        n_samples: int = 100,
+        *,
+        n_steps: int = 20,
+        std: float = 0.1,
+        X: ArrayLike | None = None,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> np.ndarray:
+        """New examples: the ends of as many walks along the tangents of the code.
+
+        Args:
+            n_samples: how many, >= 1.
+            n_steps: steps of each walk, >= 1: the more, the further from where it began.
+            std: standard deviation of the noise in the code, >= 0, before J J^T takes it along the manifold.
+            X: rows to begin at, as for `transform`; each walk draws one. None to begin at reconstructions of codes
+                drawn uniformly from [0, 1], as an estimator keeps no data: it then takes more steps to forget them.
+            random_state: what all draws depend on.
+
+        Returns:
+            Array of shape (n_samples, n_features), in the units of the training data (uint8 data: k / uint8_scale).
+
+        Raises:
+            NotFittedError: if `fit` was not called.
+            TypeError: if X does not hold numbers, or a parameter is of another type.
+            ValueError: as for `transform`, or if a parameter is out of range.
+
+        References:
+            Rifai et al., A Generative Process for Sampling Contractive Auto-Encoders, ICML 2012, algorithm 1.
+        """
+        check_is_fitted(self, "model_")
+        check_count("n_samples", n_samples)
+        check_count("n_steps", n_steps)
+        check_interval("std", std, low=0)
+        check_seed("random_state", random_state)
+        rng = check_random_state(random_state)
+        if X is None:
+            starts = self.inverse_transform(rng.uniform(size=(n_samples, self.model_.n_hidden)))
+        else:
+            rows = self._checked_rows(X)
+            chosen = rows[rng.randint(rows.shape[0], size=n_samples)]
+            chosen = chosen.toarray() if hasattr(chosen, "toarray") else chosen
+            starts = chosen / self._uint8_scale if chosen.dtype == np.uint8 else chosen
+        seed = int(rng.randint(np.iinfo(np.int32).max))
+        with precision(self.model_.dtype):
+            return sample_walk(self.model_, starts, n_steps=n_steps, thinning=n_steps, std=std, seed=seed)[:, 0]
+
     def save(self, path: str | Path) -> None:
         """Write the fitted estimator into one file: safetensors weights and JSON metadata.
 
@@ -233,6 +315,15 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         validate_data(self, X, reset=reset, skip_check_array=True)
         return rows
 
+    def _checked_rows(self, X: Any, **rules: Any) -> Any:
+        """The rows of X for a fitted model.
+
+        Raises:
+            NotFittedError: if `fit` was not called.
+        """
+        check_is_fitted(self, "model_")
+        return self._checked(X, reset=False, dtype=self.model_.dtype, **rules)
+
     def _forget(self) -> None:
         """Drop what an earlier fit learned."""
         for attribute in ("model_", "layers_", "best_epoch_"):
@@ -254,8 +345,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
 
     def _map_rows(self, function: Example, X: ArrayLike, *, floats: int | None = None, **rules: Any) -> np.ndarray:
         """Apply a function of (model, one example) to every row of checked data."""
-        check_is_fitted(self, "model_")
-        rows = self._checked(X, reset=False, dtype=self.model_.dtype, **rules)
+        rows = self._checked_rows(X, **rules)
         with precision(self.model_.dtype):
             return map_rows(function, self.model_, rows, uint8_scale=self._uint8_scale, floats=floats)
 
