@@ -12,7 +12,7 @@ from .._files import cache_folder
 from .._validation import check_choice
 from ..batched import floats_held, map_rows
 from ..models import Model
-from ._tangents import METHODS, OVERSAMPLING, Method, cheapest_method, check_tangents, default_steps, tangents
+from ._tangents import METHODS, OVERSAMPLING, Method, cheapest_method, check_tangents, tangents
 
 __all__ = ["map_tangents"]
 
@@ -97,10 +97,10 @@ def _at_an_example(n_tangents: int, method: Method) -> Callable[..., Any]:
 
 
 def _floats_of_a_row(model: Model, n_tangents: int, method: Method) -> int:
-    """About how many floats are held at once for one row."""
+    """How many floats are counted for one row, by which rows are taken together."""
     widest = max(model.n_features, model.n_hidden, *(len(layer.bias) for layer in model.encoder_layers or ()))
     if method == Method.EXACT:
         small, large = sorted((model.n_features, model.n_hidden))
         return floats_held(type(model).encode, model) + widest * large + 3 * small**2
-    block = n_tangents + OVERSAMPLING
-    return (2 * default_steps(model, block) + 2) * block * widest
+    # A quarter of what the Krylov space holds: below some 32 rows the products of the layers are slower by half.
+    return 2 * (n_tangents + OVERSAMPLING) * widest
