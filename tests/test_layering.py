@@ -7,8 +7,8 @@ from pathlib import Path
 import contractive
 
 ORDER = """
-    _typing _files _validation presets activations corruption losses models batched jacobian penalties objectives geometry
-    sampling native datasets sources serialization training supervised estimators plots runs cli
+    _typing _files _validation presets activations corruption losses models batched jacobian penalties objectives
+    geometry sampling native datasets sources serialization training supervised estimators plots runs cli
 """.split()
 HOMES = {
     "sklearn": {"datasets", "estimators"},

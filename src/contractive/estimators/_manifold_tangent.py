@@ -13,7 +13,7 @@ from ._base_classifier import BaseClassifier
 from ._contractive import ContractiveAutoencoder
 from ._fitting import Callback
 from ._stacked import StackedAutoencoder
-from ._tangent_planes import check_n_tangents, forget_planes, tangent_planes
+from ._tangent_planes import check_n_tangents, forget_planes, resolve_n_tangents, tangent_planes
 
 __all__ = ["ManifoldTangentClassifier"]
 
@@ -168,7 +168,8 @@ class ManifoldTangentClassifier(BaseClassifier):
 
     def _tangents(self, rows: Any) -> np.ndarray | None:
         """The tangent plane at each row by the representation, in memory or mapped."""
-        return tangent_planes(self.representation_, rows, self.n_tangents) if self.tangent_weight else None
+        n_tangents = resolve_n_tangents(self.n_tangents, self.representation_)
+        return tangent_planes(self.representation_, rows, n_tangents) if self.tangent_weight else None
 
     def _release(self, tangents: np.ndarray | None) -> None:
         """Remove the memory map."""

@@ -20,7 +20,7 @@ from ._base_classifier import fit_representation
 from ._contractive import ContractiveAutoencoder
 from ._fitting import draw_seed
 from ._labels import encode_labels
-from ._tangent_planes import check_n_tangents, tangent_planes
+from ._tangent_planes import check_n_tangents, resolve_n_tangents, tangent_planes
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -38,7 +38,9 @@ class TangentNeighborsClassifier(ClassifierMixin, BaseEstimator):
         representation: as for `ContractiveClassifier`. None for a `ContractiveAutoencoder`.
         n_neighbors: rows that vote, from 1 to the number of labelled rows. Among classes with as many votes the first
             of `classes_` wins.
-        n_tangents: as for `ManifoldTangentClassifier`.
+        n_tangents: directions of the tangent plane at each row, from 1 to the highest rank that the encoder's Jacobian
+            can have, or "auto": 15, or as many fewer as leave the planes of two rows room to miss each other: fewer
+            than half of the features.
         unlabeled: the value in y that stands for no label: such rows take part in the training of the representation
             only. None takes every value for a class.
         random_state: draws the seed of a representation that has none.
@@ -110,7 +112,10 @@ class TangentNeighborsClassifier(ClassifierMixin, BaseEstimator):
         self.representation_ = fit_representation(self, rows, None, ContractiveAutoencoder(), seed=seed)
         rows = rows[known]
         self._numbers, self._rows = encoded[known], self._floats(rows)
-        self._planes = tangent_planes(self.representation_, rows, self.n_tangents)
+        # Two planes whose directions together fill the space always meet.
+        most = (rows.shape[1] - 1) // 2
+        self._n_tangents = resolve_n_tangents(self.n_tangents, self.representation_, most=most)
+        self._planes = tangent_planes(self.representation_, rows, self._n_tangents)
         return self
 
     def kneighbors(self, X: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
@@ -138,7 +143,7 @@ class TangentNeighborsClassifier(ClassifierMixin, BaseEstimator):
             reference = jnp.asarray(self._rows), jnp.asarray(self._planes, floats.dtype)
             for start in range(0, len(floats), block):
                 part = slice(start, start + block)
-                planes = tangent_planes(self.representation_, rows[part], self._planes.shape[1])
+                planes = tangent_planes(self.representation_, rows[part], self._n_tangents)
                 squares = np.asarray(_distances_sq(jnp.asarray(floats[part]), jnp.asarray(planes), *reference))
                 places = np.argsort(squares, axis=1, kind="stable")[:, : self.n_neighbors]
                 found.append((np.sqrt(np.take_along_axis(squares, places, axis=1)), places))

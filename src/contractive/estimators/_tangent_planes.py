@@ -11,7 +11,7 @@ from .._validation import check_choice, check_count
 from ..geometry import map_tangents, max_tangents
 from ._base import BaseAutoencoder, precision
 
-__all__ = ["check_n_tangents", "forget_planes", "tangent_planes"]
+__all__ = ["MAX_BYTES", "check_n_tangents", "forget_planes", "resolve_n_tangents", "tangent_planes"]
 
 MAX_BYTES = 1 << 30
 """What planes may take in memory; more of them are mapped."""
@@ -32,19 +32,34 @@ def check_n_tangents(choice: object) -> None:
         check_count("n_tangents", choice)
 
 
-def tangent_planes(representation: BaseAutoencoder, rows: Any, choice: int | str) -> np.ndarray:
+def resolve_n_tangents(choice: int | str, representation: BaseAutoencoder, *, most: int | None = None) -> int:
+    """How many directions a plane has: as asked for, or for "auto" 15, the Jacobian's highest rank or `most`.
+
+    Args:
+        choice: a whole number, or "auto", which takes the least of the three.
+        representation: a fitted auto-encoder.
+        most: None for no limit of this kind.
+    """
+    if not isinstance(choice, str):
+        return int(choice)
+    rank = max_tangents(representation.model_)
+    return min(_DEFAULT_TANGENTS, rank, rank if most is None else most)
+
+
+def tangent_planes(representation: BaseAutoencoder, rows: Any, n_tangents: int) -> np.ndarray:
     """The tangent plane at each row, of shape (rows, tangents, features); see `geometry.map_tangents`.
 
     Args:
         representation: a fitted auto-encoder.
         rows: checked data.
-        choice: how many directions, or "auto": 15, or the highest rank that the Jacobian can have where it is less.
+        n_tangents: how many directions; for 0 each plane is one row of zeros.
 
     Raises:
-        ValueError: if `choice` is more than that rank.
+        ValueError: if `n_tangents` is more than the Jacobian's highest rank.
     """
     model = representation.model_
-    n_tangents = min(_DEFAULT_TANGENTS, max_tangents(model)) if isinstance(choice, str) else int(choice)
+    if n_tangents == 0:
+        return np.zeros((rows.shape[0], 1, model.n_features), model.dtype)
     with precision(model.dtype):
         return map_tangents(model, rows, n_tangents, uint8_scale=representation._uint8_scale, max_bytes=MAX_BYTES)
 
