@@ -215,6 +215,7 @@ def _sizes(model: Model) -> tuple[int, ...]:
 
 def _exact(J: Float[Array, "hidden features"], n_tangents: int) -> Float[Array, "tangents features"]:
     """The right singular vectors, not normalized: U^T J from J J^T = U S^2 U^T, or V from J^T J = V S^2 V^T."""
+    J = _scaled(J)
     hidden, features = J.shape
     if hidden <= features:
         return jnp.linalg.eigh(J @ J.T)[1][:, ::-1][:, :n_tangents].T @ J
@@ -234,7 +235,7 @@ def _krylov(
         images.append(pull(left[-1]))
         if step + 1 < n_steps:
             directions = _whitened(images[-1])
-    B = jnp.concatenate(images)  # P J, at hand without another product
+    B = _scaled(jnp.concatenate(images))  # P J, at hand without another product
     _, U = jnp.linalg.eigh(B @ B.T)
     return U[:, ::-1][:, :n_tangents].T @ B
 
@@ -287,7 +288,7 @@ def _whitened(block: Block) -> Block:
     References:
         Stathopoulos and Wu, A block orthogonalization procedure, SIAM J. Sci. Comput. 2002, section 3 (SVQB).
     """
-    block = block / _positive(jnp.max(jnp.abs(block)))  # its squares are numbers of the arithmetic, too
+    block = _scaled(block)
     gram = block @ block.T
     lengths = _positive(jnp.sqrt(jnp.diagonal(gram)))
     values, vectors = jnp.linalg.eigh(gram / lengths / lengths[:, None])
@@ -311,6 +312,11 @@ def _inverse_roots(values: Float[Array, " _"], margin: float) -> Float[Array, " 
     """1 / sqrt(value), 0 where the value is within the rounding errors of 1 times the margin."""
     kept = values > margin * jnp.finfo(values.dtype).eps
     return jnp.where(kept, jax.lax.rsqrt(jnp.where(kept, values, 1)), 0)
+
+
+def _scaled(block: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """The largest entry is 1 in magnitude, so that squares are numbers of the arithmetic, too; zeros stay."""
+    return block / _positive(jnp.max(jnp.abs(block)))
 
 
 def _positive(lengths: Float[Array, "..."]) -> Float[Array, "..."]:
@@ -343,7 +349,7 @@ def _orthonormal(rows: Float[Array, "tangents features"]) -> Float[Array, "tange
 
 
 def _unit(row: Visible) -> Visible:
-    row = row / _positive(jnp.max(jnp.abs(row)))
+    row = _scaled(row)
     return row / _positive(jnp.linalg.norm(row))
 
 
