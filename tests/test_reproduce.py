@@ -386,3 +386,17 @@ def test_a_boltzmann_machine_is_held_by_an_auto_encoder(tmp_path: Path):
     for representation in (trial.representation(), trial.representation()):  # trained, then from the cache
         np.testing.assert_allclose(representation.transform(valid.X), machine.transform(valid.X), rtol=1e-5)
         assert (representation.max_epochs, representation.n_epochs_) == (3, 1)
+
+
+def test_only_the_wanted_rows_are_run(tmp_path: Path):
+    table = load_table("icml2011-table1")
+    jobs = jobs_of(table, tmp_path, seeds=2, quick=False, only=["ae", "cae"])
+    assert [(job.row.key, job.seed) for job in jobs] == [("cae", 0), ("ae", 0), ("cae", 1), ("ae", 1)]
+
+
+def test_unknown_rows_list_the_known_ones(call: Call):
+    assert_one_line(
+        call("reproduce", "icml2011-table1", "--row", "svm"),
+        "`--row` must be one of cae, cae-smooth, dae-g, rbm, dae-b, ae-wd, ae; got 'svm'.",
+    )
+    assert_one_line(call("reproduce", "all", "--row", "ae"), "`--row` must go with one TABLE; got 'ae' for all.")

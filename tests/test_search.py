@@ -108,6 +108,7 @@ def test_a_search_of_another_version_is_refused_in_one_line(tmp_path: Path, head
 
 def test_a_grid_is_every_combination():
     assert [*grid({"a": (1, 2), "b": (3, 4)})] == [{"a": a, "b": b} for a in (1, 2) for b in (3, 4)]
+    assert [*grid({("a", "b"): ((1, 3), (2, 4))})] == [{"a": 1, "b": 3}, {"a": 2, "b": 4}]
     assert [*grid({})] == []
 
 

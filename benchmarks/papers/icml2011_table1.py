@@ -9,18 +9,29 @@ PRETRAINING = {
     "optimizer": "adam",
     "learning_rate": 1e-3,
     "batch_size": 100,
-    "max_epochs": 40,
+    "max_epochs": 20,
 }
 FINE_TUNING = {
     "kind": "mlp",
     "optimizer": "adam",
-    "learning_rate": 3e-4,
+    "learning_rate": 3e-3,
+    "learning_rate_decay": "linear",
     "batch_size": 100,
-    "max_epochs": 30,
+    "max_epochs": 25,
 }
+# The same, and the output held still in its worst direction.
+SMOOTH = {
+    **FINE_TUNING,
+    "max_epochs": 40,
+    "smoothness": "spectral",
+    "smoothness_weight": 1.0,
+    "smoothness_radius": 1.5,
+}
+CAE = {"kind": "cae", **PRETRAINING, "contraction": 0.1}
 # Model, its layer, the settings' line in the search, and the paper's error, mean squared entry of J, and SAT.
 MODELS = {
-    "cae": ("CAE", {"kind": "cae", **PRETRAINING, "contraction": 0.3}, None, (1.14, 0.73e-4, 86.36)),
+    "cae": ("CAE", CAE, None, (1.14, 0.73e-4, 86.36)),
+    "cae-smooth": ("CAE, fine-tuned with smoothness", CAE, None, (1.14, 0.73e-4, 86.36)),
     "dae-g": (
         "DAE-g",
         {"kind": "dae", **PRETRAINING, "corruption": "gaussian", "corruption_std": 0.3},
@@ -56,7 +67,8 @@ def _row(key: str) -> Row:
         Number("mean squared entry of J", "facts.jacobian_mean_squared_entry", entry, ".2e"),
         Number("saturated units, %", "facts.saturation", saturation),
     )
-    return Row(key, model, "mnist", classify, {"layers": [layer], "classifier": FINE_TUNING}, numbers, line)
+    classifier = SMOOTH if key == "cae-smooth" else FINE_TUNING
+    return Row(key, model, "mnist", classify, {"layers": [layer], "classifier": classifier}, numbers, line, n_seeds=3)
 
 
 TABLE = Table(
@@ -65,5 +77,5 @@ TABLE = Table(
     tuple(map(_row, MODELS)),
     "50,000 training rows; the best epoch of fine-tuning is the one with the least error on the 10,000 validation "
     "rows. The paper's column ‖J‖ is ‖J‖²_F/(d_x d_h); it and the saturation are measured on validation rows before "
-    "fine-tuning.",
+    "fine-tuning. The smoothness is this package's: its row has no counterpart in the paper and stands beside its CAE.",
 )

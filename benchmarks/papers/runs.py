@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +28,21 @@ def final_settings(row: Row, *, quick: bool) -> Mapping[str, Any]:
     return shrunk(row.settings) if quick else row.settings
 
 
-def jobs_of(table: Table, folder: Path, *, seeds: int | None, quick: bool) -> list[Job]:
+def jobs_of(
+    table: Table, folder: Path, *, seeds: int | None, quick: bool, only: Collection[str] | None = None
+) -> list[Job]:
     """A table's jobs: all rows with the first seed, then with the second, and so on.
 
     Of rows that a quick run would fit in the same way, only the first is among its jobs.
+
+    Args:
+        table: the table.
+        folder: where the results are.
+        seeds: how many; None for each row's own number.
+        quick: whether it is a quick run.
+        only: keys of the rows that are wanted; None or none for all.
     """
-    rows = table.rows
+    rows = tuple(row for row in table.rows if not only or row.key in only)
     if quick:
         alike = {json.dumps([row.data, row.fit.__name__, final_settings(row, quick=True)]): row for row in rows[::-1]}
         rows = tuple(row for row in rows if any(row is other for other in alike.values()))

@@ -12,17 +12,26 @@ from . import Candidate
 __all__ = ["candidates_of", "grid"]
 
 _RATES = {"classifier.learning_rate": (1e-4, 3e-4, 1e-3)}
+_ONE_LAYER = {"classifier.learning_rate": (1e-3, 3e-3)}
 _DEPTHS = {"layers.*.contraction": (0.03, 0.1, 0.3, 1.0), **_RATES}
 _FEW = {"classifier.learning_rate": (3e-4, 1e-3), "classifier.dropout": (0.0, 0.5)}
 
+Path = str | tuple[str, ...]  # of one setting, or of several that change together
+
 # Table -> row, or the part of its key before "-", or "*" for every other row -> what is tried.
-GRIDS: Mapping[str, Mapping[str, Mapping[str, tuple[Any, ...]]]] = {
+GRIDS: Mapping[str, Mapping[str, Mapping[Path, tuple[Any, ...]]]] = {
     "icml2011-table1": {
-        "cae": {"layers.0.contraction": (0.03, 0.1, 0.3, 1.0), **_RATES},
-        "dae-g": {"layers.0.corruption_std": (0.1, 0.3, 0.5), **_RATES},
-        "dae-b": {"layers.0.corruption_level": (0.1, 0.25, 0.4), **_RATES},
-        "ae-wd": {"layers.0.weight_decay": (1e-4, 1e-3, 1e-2), **_RATES},
-        "*": _RATES,
+        "cae": {"layers.0.contraction": (0.1,), **_ONE_LAYER},
+        "cae-smooth": {
+            ("classifier.smoothness_radius", "classifier.dropout", "classifier.input_dropout"): (
+                (1.0, 0.0, 0.0),
+                (1.0, 0.5, 0.2),
+            ),
+        },
+        "dae-g": {"layers.0.corruption_std": (0.3, 0.5)},
+        "dae-b": {"layers.0.corruption_level": (0.25, 0.4)},
+        "ae-wd": {"layers.0.weight_decay": (1e-3, 1e-2)},
+        "ae": _ONE_LAYER,
     },
     "icml2011-table2": {"*": _DEPTHS},
     "mtc-table2": {
@@ -43,18 +52,27 @@ def candidates_of(table: Table) -> Iterator[Candidate]:
         name = next((name for name in (row.key, part, "*") if name in grids), None)
         if name is None:
             continue
-        values = {path: tried for path, tried in grids[name].items() if path.split(".")[0] in row.settings}
+        values = {
+            path: tried
+            for path, tried in grids[name].items()
+            if (path if isinstance(path, str) else path[0]).split(".")[0] in row.settings
+        }
         yield Candidate(row.key, {})
         yield from (Candidate(row.key, changes) for changes in grid(values))
 
 
-def grid(values: Mapping[str, tuple[Any, ...]]) -> Iterator[dict[str, Any]]:
+def grid(values: Mapping[Path, tuple[Any, ...]]) -> Iterator[dict[str, Any]]:
     """Every combination; nothing where there is nothing to combine.
 
     Example:
         >>> [*grid({"a": (1, 2), "b": (3,)})]
         [{'a': 1, 'b': 3}, {'a': 2, 'b': 3}]
+        >>> [*grid({("a", "b"): ((1, 3), (2, 4))})]
+        [{'a': 1, 'b': 3}, {'a': 2, 'b': 4}]
     """
     if values:
         for combination in itertools.product(*values.values()):
-            yield dict(zip(values, combination, strict=True))
+            changes: dict[str, Any] = {}
+            for path, value in zip(values, combination, strict=True):
+                changes |= {path: value} if isinstance(path, str) else dict(zip(path, value, strict=True))
+            yield changes

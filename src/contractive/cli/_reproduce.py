@@ -40,6 +40,10 @@ def reproduce(
         int | None,
         typer.Option(metavar="N", min=1, help="Seeds, from 0 on.", show_default="each row's own; 1 for --quick"),
     ] = None,
+    row: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY", help="Only this row of TABLE, as its files are called; may be given again."),
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Keep the results that are there; run the others.")] = False,
     out: Annotated[
         Path | None,
@@ -61,12 +65,14 @@ def reproduce(
         os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_QUICK_FLAGS}".strip()
     papers = load_papers()
     names = papers.TABLES if table == "all" else (_known(table, papers.TABLES),)
+    if row:
+        _check_rows(table, row, papers)
     with ExitStack() as stack:
         folder = out
         if folder is None and quick:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         folder = _results_folder() if folder is None else folder
-        _run(names, folder, seeds=seeds, quick=quick, resume=resume, shown_out=out)
+        _run(names, folder, seeds=seeds, only=row, quick=quick, resume=resume, shown_out=out)
 
 
 def load_papers() -> ModuleType:
@@ -115,8 +121,24 @@ def _known(table: str, tables: tuple[str, ...]) -> str:
     return table
 
 
+def _check_rows(table: str, rows: list[str], papers: ModuleType) -> None:
+    if table == "all":
+        raise ValueError(f"`--row` must go with one TABLE; got {rows[0]!r} for all.")
+    known = [row.key for row in papers.load_table(table).rows]
+    for row in rows:
+        if row not in known:
+            raise ValueError(f"`--row` must be one of {', '.join(known)}; got {row!r}.")
+
+
 def _run(
-    names: tuple[str, ...], folder: Path, *, seeds: int | None, quick: bool, resume: bool, shown_out: Path | None
+    names: tuple[str, ...],
+    folder: Path,
+    *,
+    seeds: int | None,
+    only: list[str] | None,
+    quick: bool,
+    resume: bool,
+    shown_out: Path | None,
 ) -> None:
     """Run tables into a folder and print each when its jobs are done.
 
@@ -126,7 +148,7 @@ def _run(
     papers = load_papers()
     runs, page = (import_module(f"{_PACKAGE}.{name}") for name in ("runs", "page"))
     tables = [papers.load_table(name) for name in names]
-    jobs = {table.name: runs.jobs_of(table, folder, seeds=seeds, quick=quick) for table in tables}
+    jobs = {table.name: runs.jobs_of(table, folder, seeds=seeds, quick=quick, only=only) for table in tables}
     is_recorded = folder.resolve() == _recorded().resolve()
     page_path = folder.parent / "README.md" if is_recorded else folder / "README.md"
     finished = 0
@@ -150,11 +172,14 @@ def _run(
                 )
                 typer.echo("\n" + "\n".join(page.table_lines(table, folder, quick=quick)) + "\n")
         except KeyboardInterrupt as interrupt:
-            raise Interrupted(_how_to_go_on(names, finished, seeds, quick, shown_out)) from interrupt
+            raise Interrupted(_how_to_go_on(names, finished, seeds, only, quick, shown_out)) from interrupt
 
 
-def _how_to_go_on(names: tuple[str, ...], finished: int, seeds: int | None, quick: bool, out: Path | None) -> str:
+def _how_to_go_on(
+    names: tuple[str, ...], finished: int, seeds: int | None, only: list[str] | None, quick: bool, out: Path | None
+) -> str:
     words = ["contractive reproduce", names[0] if len(names) == 1 else "all", "--resume"]
+    words += [f"--row {key}" for key in only or ()]
     words += ["--quick"] * quick + ([f"--seeds {seeds}"] if seeds else []) + ([f"--out {out}"] if out else [])
     if quick and out is None:
         return "interrupted; nothing is kept of a --quick run without --out."
