@@ -30,12 +30,12 @@ SMOOTH = {
 CAE = {"kind": "cae", **PRETRAINING, "contraction": 0.1}
 # Model, its layer, the settings' line in the search, and the paper's error, mean squared entry of J, and SAT.
 MODELS = {
-    "cae": ("CAE", CAE, None, (1.14, 0.73e-4, 86.36)),
+    "cae": ("CAE", CAE, "icml2011-table1:3", (1.14, 0.73e-4, 86.36)),
     "cae-smooth": ("CAE, fine-tuned with smoothness", CAE, None, (1.14, 0.73e-4, 86.36)),
     "dae-g": (
         "DAE-g",
         {"kind": "dae", **PRETRAINING, "corruption": "gaussian", "corruption_std": 0.3},
-        None,
+        "icml2011-table1:6",
         (1.18, 0.86e-4, 17.77),
     ),
     "rbm": (
@@ -52,8 +52,8 @@ MODELS = {
     ),
     "ae-wd": (
         "AE+wd",
-        {"kind": "cae", **PRETRAINING, "contraction": 0, "weight_decay": 1e-3},
-        None,
+        {"kind": "cae", **PRETRAINING, "contraction": 0, "weight_decay": 1e-2},
+        "icml2011-table1:11",
         (1.68, 5e-4, 12.97),
     ),
     "ae": ("AE", {"kind": "cae", **PRETRAINING, "contraction": 0}, None, (1.78, 17.5e-4, 49.90)),

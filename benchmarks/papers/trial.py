@@ -91,11 +91,22 @@ class Trial:
             parameters = dict(settings)
             layers.append(_LAYERS[parameters.pop("kind")](**parameters))
         if len(layers) == 1:
-            return layers[0].set_params(random_state=self.seed)
-        return StackedAutoencoder(layers, random_state=self.seed)
+            return layers[0].set_params(random_state=self._pretraining_seed)
+        return StackedAutoencoder(layers, random_state=self._pretraining_seed)
+
+    @property
+    def _pretraining_seed(self) -> int:
+        """The trial's own, unless its settings let many draws of labels share one pretraining."""
+        return self.settings.get("pretraining_seed", self.seed)
 
     def _digest(self) -> str:
-        parts = [contractive.__version__, self.data, list(self.train.X.shape), self.settings["layers"], self.seed]
+        parts = [
+            contractive.__version__,
+            self.data,
+            list(self.train.X.shape),
+            self.settings["layers"],
+            self._pretraining_seed,
+        ]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
 
 
