@@ -25,13 +25,13 @@ SMOOTH = {
     "max_epochs": 40,
     "smoothness": "spectral",
     "smoothness_weight": 1.0,
-    "smoothness_radius": 1.5,
+    "smoothness_radius": 1.0,
 }
 CAE = {"kind": "cae", **PRETRAINING, "contraction": 0.1}
 # Model, its layer, the settings' line in the search, and the paper's error, mean squared entry of J, and SAT.
 MODELS = {
     "cae": ("CAE", CAE, "icml2011-table1:3", (1.14, 0.73e-4, 86.36)),
-    "cae-smooth": ("CAE, fine-tuned with smoothness", CAE, None, (1.14, 0.73e-4, 86.36)),
+    "cae-smooth": ("CAE, fine-tuned with smoothness", CAE, "icml2011-table1:7", (1.14, 0.73e-4, 86.36)),
     "dae-g": (
         "DAE-g",
         {"kind": "dae", **PRETRAINING, "corruption": "gaussian", "corruption_std": 0.3},

@@ -1,24 +1,15 @@
 """ICML 2012, sampling: the Parzen log-likelihood of MNIST's test rows under samples of a stack of CAEs."""
 
+from .icml2011_table1 import CAE
 from .rows import Number, Row, Table
 from .sampling import sample
 
-LAYER = {
-    "kind": "cae",
-    "n_components": 1000,
-    "loss": "cross_entropy",
-    "contraction": 0.3,
-    "optimizer": "adam",
-    "learning_rate": 1e-3,
-    "batch_size": 100,
-    "max_epochs": 40,
-}
 WALK = {"n_chains": 100, "burn_in": 100, "n_steps": 1000, "thinning": 10, "std": 1.0}  # 10,000 samples
 STDS = [k / 100 for k in range(8, 41, 2)]
 
 
 def _row(depth: int, published: float | None) -> Row:
-    settings = {"layers": [LAYER] * depth, "walk": WALK, "parzen_stds": STDS}
+    settings = {"layers": [CAE] * depth, "walk": WALK, "parzen_stds": STDS}
     numbers = (Number("Parzen log-likelihood, nats", "test.log_likelihood", published, ".1f"),)
     return Row(f"cae{depth}", f"CAE-{depth}", "mnist", sample, settings, numbers)
 
