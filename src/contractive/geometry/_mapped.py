@@ -1,5 +1,6 @@
 """The tangent planes of many rows, in memory or in a file."""
 
+import os
 import secrets
 from collections.abc import Callable
 from functools import lru_cache, partial
@@ -83,6 +84,9 @@ def _filled_file(folder: Path, shape: tuple[int, ...], fill: Callable[[np.ndarra
     path = folder / f"tangents-{secrets.token_hex(8)}.npy"
     try:
         planes = np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=shape)
+        if hasattr(os, "posix_fallocate"):  # a full disk is an error here; written to by a mapping it is a crash
+            with path.open("r+b") as stream:
+                os.posix_fallocate(stream.fileno(), 0, path.stat().st_size)
         fill(planes).flush()  # type: ignore[attr-defined]
     except BaseException:
         path.unlink(missing_ok=True)
