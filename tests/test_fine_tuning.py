@@ -33,6 +33,7 @@ def walks(rows: SupervisedRows, objective: SupervisedObjective, batch_size: int,
 
 
 def counted(order: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    assert ((order >= 0) == (weights > 0)).all()
     return np.bincount(order[weights > 0], minlength=23)
 
 

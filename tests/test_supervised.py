@@ -209,6 +209,13 @@ def test_tangent_distance_is_that_of_least_squares(n_own, n_other):
         np.testing.assert_allclose(back, value, rtol=1e-3)
 
 
+def test_planes_at_a_small_angle_are_a_little_too_far_apart():
+    # They meet, but only far away: the ridge costs 1e-5 b^2 for the step b that it takes.
+    own, other = jnp.eye(3)[:1], jnp.array([[np.sqrt(1 - 0.1**2), 0.1, 0]])
+    value = two_sided_tangent_distance_sq(jnp.eye(3)[1], own, jnp.zeros(3), other)
+    np.testing.assert_allclose(value, 1e-5 / (0.1**2 + 1e-5), rtol=1e-6)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_tangent_distance_of_planes_with_common_directions(dtype):
     basis = np.linalg.qr(np.random.RandomState(0).normal(size=(8, 8)))[0].T.astype(dtype)
@@ -222,8 +229,10 @@ def test_tangent_distance_of_planes_with_common_directions(dtype):
 def test_norms_are_limited_row_by_row_and_nothing_else():
     classifier = classifier_on("stack of layers")
     limited = limit_norms(classifier, jnp.asarray(1.0))
+    weights = {id(weight) for weight in classifier.weights}
+    assert len(weights) == 4
     for before, after in zip(jax.tree.leaves(classifier), jax.tree.leaves(limited), strict=True):
-        if before.ndim == 2:
+        if id(before) in weights:
             norms = np.linalg.norm(before, axis=1, keepdims=True)
             assert norms.max() > 1
             np.testing.assert_allclose(after, before * np.minimum(1, 1 / norms), rtol=1e-12)
@@ -251,8 +260,9 @@ def test_the_objective_is_the_sum_of_its_terms(classifier):
     np.testing.assert_allclose(parts.log_loss, expected, rtol=1e-10)
     wrong = outputs(classifier, ROWS).argmax(axis=1) != labels
     np.testing.assert_allclose(parts.error_rate, weights @ wrong, rtol=1e-10)
-    squares = [np.sum(np.square(leaf)) for leaf in jax.tree.leaves(classifier) if getattr(leaf, "ndim", 0) == 2]
-    expected += 0.01 * np.sum(squares)
+    expected += 0.01 * np.sum(np.square(classifier.weight))
+    for layer in classifier.autoencoder.encoder_layers or ():
+        expected += 0.01 * np.sum(np.square(layer.weight))
     for x, tangents in zip(np.asarray(everything.x), planes(), strict=True):
         expected += 0.7 * np.sum(jacobians(classifier.autoencoder, x[None]) ** 2) / 4
         expected += 0.3 * np.sum((output_jacobian(classifier, x) @ tangents.T) ** 2) / 4

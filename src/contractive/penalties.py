@@ -33,7 +33,6 @@ __all__ = [
     "ReconstructionContraction",
     "SpectralContraction",
     "WeightDecay",
-    "squared_weights",
 ]
 
 ESTIMATORS = ("exact", "hutchinson")
@@ -351,12 +350,6 @@ class SpectralContraction(Penalty):
         return largest_singular_value(encoder_differential(model, forward), n_iterations=self.n_iterations)
 
 
-def squared_weights(parameters: Any) -> Scalar:
-    """The sum of the squares of all floating-point arrays with at least two axes."""
-    leaves = jax.tree.leaves(eqx.filter(parameters, eqx.is_inexact_array))
-    return sum((jnp.sum(leaf**2) for leaf in leaves if leaf.ndim > 1), jnp.zeros((), leaves[0].dtype))
-
-
 class WeightDecay(Penalty):
     """alpha times the sum of the squared weights, not halved; a tied weight counts once, biases do not.
 
@@ -380,7 +373,8 @@ class WeightDecay(Penalty):
 
     def prepare(self, model: Model, batch: int) -> Scalar:
         """The sum of the squared weights, the same for every example."""
-        return squared_weights(model)
+        leaves = jax.tree.leaves(eqx.filter(model, eqx.is_inexact_array))
+        return sum((jnp.sum(leaf**2) for leaf in leaves if leaf.ndim > 1), jnp.zeros((), model.dtype))
 
     def term(self, model: Model, forward: Forward, prepared: Scalar, *, key: RandomKey) -> Scalar:
         """What `prepare` found."""

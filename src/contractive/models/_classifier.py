@@ -1,5 +1,7 @@
 """A classifier on top of an encoder: class probabilities by the soft-max of an affine map of the code."""
 
+from typing import Any
+
 import equinox as eqx
 import jax
 import numpy as np
@@ -44,6 +46,12 @@ class Classifier(eqx.Module):
     def dtype(self) -> np.dtype:
         """The float dtype of the parameters, and so of the arithmetic."""
         return self.autoencoder.dtype
+
+    @property
+    def weights(self) -> tuple[Any, ...]:  # arrays, or what `eqx.tree_at` puts in their place
+        """The weight of every dense layer from x to o, (units, incoming); of an encoder of another kind only V."""
+        layers = self.autoencoder.encoder_layers or ()
+        return (*(layer.weight for layer in layers), self.weight)
 
     def logits(self, x: Visible) -> ClassScores:
         """The affine map z = V f(x) + c, before the soft-max."""

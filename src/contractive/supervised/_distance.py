@@ -15,8 +15,8 @@ def two_sided_tangent_distance_sq(
 
     With orthonormal rows A, B and d = x - y it is ||d||^2 less the squared length of d's projection on the span of
     both: first on A, then of what is left on the part of B that A does not span, by a Cholesky factorization of
-    I - C C^T with C = B A^T. Directions common to both planes make that matrix singular; 1e-5 on its diagonal keeps it
-    invertible and takes nothing from the distance that the first projection has not taken.
+    I - C C^T with C = B A^T. Directions common to both planes make that matrix singular, hence 1e-5 on its diagonal: a
+    ridge on b, by which the distance is too large where planes meet at an angle below about 1/100.
 
     Args:
         x: one example.
@@ -25,7 +25,7 @@ def two_sided_tangent_distance_sq(
         y_tangents: B, orthonormal rows, as many or not.
 
     Returns:
-        A squared distance >= 0, in squared units of x; never more than ||x - y||^2.
+        A squared distance >= 0, in squared units of x, up to that ridge; never more than ||x - y||^2.
 
     Example:
         >>> import jax.numpy as jnp

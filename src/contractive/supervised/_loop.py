@@ -19,6 +19,7 @@ __all__ = ["FineTuningProgress", "FineTuningRecord", "SupervisedRows", "fine_tun
 
 _CHUNK_FLOATS = 1 << 24  # of rows and tangents gathered for one call: 64 MiB in float32
 _MAX_CHUNK = 32  # minibatches of one call: between two looks at the keyboard and the numbers
+_NO_ROW = -1  # in the place of a row's number
 _LABELED_SEED = 2  # what tells the order of the labelled rows from that of all rows
 
 
@@ -60,7 +61,8 @@ class SupervisedRows(NamedTuple):
     Args:
         x: of shape (n_rows, n_features), dense or scipy's CSR.
         labels: the number of each row's class, of shape (n_rows,); -1 where it is not known.
-        weights: what each row counts, of shape (n_rows,), 1 on average; None for all the same.
+        weights: what each row counts, of shape (n_rows,), on any scale, not zero for all labelled rows; None for
+            all the same.
         tangents: of shape (n_rows, tangents, features), in memory or mapped; None where they are not used.
     """
 
@@ -71,7 +73,7 @@ class SupervisedRows(NamedTuple):
 
 
 class _Walk(NamedTuple):
-    """The minibatches of one epoch: the rows of each and what each counts, both (minibatches, batch)."""
+    """The minibatches of one epoch: the rows of each, or `_NO_ROW`, and what each counts; (minibatches, batch)."""
 
     order: np.ndarray
     row_weights: np.ndarray
@@ -131,7 +133,7 @@ def fine_tune(
         "max_norm": None if max_norm is None else jnp.asarray(np.asarray(max_norm, dtype)),
     }
     for epoch in range(1, max_epochs + 1):
-        start, means, stopped = time.perf_counter(), FineTuningProgress(epoch, 0, 0.0, 0.0), False
+        start, means, seen, stopped = time.perf_counter(), FineTuningProgress(epoch, 0, 0.0, 0.0), 0, False
         labeled, everything = _walks(rows, objective, batch_size, shuffle=shuffle, seed=seed, epoch=epoch)
         keys = epoch_keys(len(labeled.order), seed=seed, epoch=epoch)
         length = _chunk_length(rows, labeled, everything)
@@ -145,7 +147,10 @@ def fine_tune(
                 n_minibatches=jnp.asarray(len(keys[part])),
                 **constants,
             )
-            means = _joined(means, np.asarray(costs, np.float64)[: len(keys[part])], labeled, everything, part)
+            sizes = np.count_nonzero(labeled.order[part] != _NO_ROW, axis=1)
+            walked = sizes if everything is None else np.count_nonzero(everything.order[part] != _NO_ROW, axis=1)
+            means = _joined(means, seen, np.asarray(costs, np.float64)[: len(sizes)], sizes, int(walked.sum()))
+            seen += int(sizes.sum())
             stopped = on_chunk is not None and on_chunk(means) is True
             if stopped:
                 break
@@ -173,25 +178,30 @@ def _walks(
     rows: SupervisedRows, objective: SupervisedObjective, batch_size: int, *, shuffle: bool, seed: int, epoch: int
 ) -> tuple[_Walk, _Walk | None]:
     """One epoch's minibatches of labelled rows and, where they are others, of all rows."""
-    known = np.flatnonzero(rows.labels >= 0)
-    n_rows = len(rows.labels)
+    known, every = np.flatnonzero(rows.labels >= 0), np.arange(len(rows.labels))
     if _labeled_alone(rows, objective):
         order = epoch_order(len(known), min(batch_size, len(known)), shuffle=shuffle, seed=seed, epoch=epoch)
-        return _Walk(known[order], _row_weights(order.shape, len(known))), None
-    order = epoch_order(n_rows, min(batch_size, n_rows), shuffle=shuffle, seed=seed, epoch=epoch)
+        return _walk(rows, known, order.astype(np.int64), len(known)), None
+    order = epoch_order(len(every), min(batch_size, len(every)), shuffle=shuffle, seed=seed, epoch=epoch)
     beside = min(batch_size, len(known))
     rng = np.random.default_rng([seed, epoch, _LABELED_SEED])
     rounds = -(-len(order) * beside // len(known))
     places = np.concatenate([rng.permutation(len(known)) if shuffle else np.arange(len(known)) for _ in range(rounds)])
     places = places[: len(order) * beside].reshape(len(order), beside)
-    labeled = _Walk(known[places], np.full(places.shape, 1 / beside))
-    return labeled, _Walk(order, _row_weights(order.shape, n_rows))
+    return _walk(rows, known, places, places.size), _walk(rows, every, order.astype(np.int64), len(every))
 
 
-def _row_weights(shape: tuple[int, ...], n_rows: int) -> np.ndarray:
-    """What each place of an order counts: a share of its minibatch; places beyond the rows, nothing."""
-    filled = (np.arange(shape[0] * shape[1]) < n_rows).reshape(shape)
-    return filled / filled.sum(axis=1, keepdims=True)
+def _walk(rows: SupervisedRows, members: np.ndarray, places: np.ndarray, n_filled: int) -> _Walk:
+    """The rows at some places of `members`, of which the first `n_filled` hold one, and what each counts.
+
+    A row counts a share of its minibatch, times its weight where the weights of all members are 1 on average.
+    """
+    filled = (np.arange(places.size) < n_filled).reshape(places.shape)
+    row_weights = filled / filled.sum(axis=1, keepdims=True)
+    order = members[places]
+    if rows.weights is not None:
+        row_weights *= rows.weights[order] / rows.weights[members].mean()
+    return _Walk(np.where(filled, order, _NO_ROW), row_weights)
 
 
 def _chunk_length(rows: SupervisedRows, labeled: _Walk, everything: _Walk | None) -> int:
@@ -217,12 +227,11 @@ def _gather(
     tangents: bool = True,
 ) -> Batch:
     """The rows of a chunk of minibatches, with a leading axis of minibatches."""
-    order, row_weights = _filled(walk.order[part], length), _filled(walk.row_weights[part], length)
+    order = np.maximum(_filled(walk.order[part], length), 0)
     chosen = order.ravel()
     x = rows.x[chosen]
     x = x.toarray() if hasattr(x, "toarray") else x
-    if rows.weights is not None:
-        row_weights = row_weights * rows.weights[order]
+    row_weights = _filled(walk.row_weights[part], length)
     planes = rows.tangents[chosen] if tangents and rows.tangents is not None else None
     return Batch(
         jnp.asarray(x.reshape(*order.shape, -1)),
@@ -233,9 +242,9 @@ def _gather(
 
 
 def _joined(
-    means: FineTuningProgress, costs: np.ndarray, labeled: _Walk, everything: _Walk | None, part: slice
+    means: FineTuningProgress, seen: int, costs: np.ndarray, sizes: np.ndarray, n_walked: int
 ) -> FineTuningProgress:
-    """The means of the epoch so far with those of some more minibatches: every labelled row counts the same.
+    """The means over `seen` labelled rows with those of some more minibatches, of so many labelled rows each.
 
     Raises:
         FloatingPointError: if a cost is not finite.
@@ -245,9 +254,6 @@ def _joined(
             f"the cost is not finite in epoch {means.epoch}; got {costs[~np.isfinite(costs)][0]}. "
             "Lower `learning_rate`, or scale the data."
         )
-    sizes = [np.count_nonzero(labeled.row_weights[:place], axis=1) for place in (part.start, part.stop)]
-    before, after = (int(size.sum()) for size in sizes)
-    own = np.array([means.log_loss, means.error_rate]) * before + sizes[1][part.start :] @ costs
-    walk = labeled if everything is None else everything
-    log_loss, error_rate = (own / after).tolist()
-    return FineTuningProgress(means.epoch, int(np.count_nonzero(walk.row_weights[: part.stop])), log_loss, error_rate)
+    total = np.array([means.log_loss, means.error_rate]) * seen + sizes @ costs
+    log_loss, error_rate = (total / (seen + sizes.sum())).tolist()
+    return FineTuningProgress(means.epoch, means.rows + n_walked, log_loss, error_rate)

@@ -10,7 +10,6 @@ import jax.numpy as jnp
 from .._typing import Array, Float, Int, RandomKey, Rows, RowWeights, Scalar
 from ..models import Classifier
 from ..objectives import Objective, draw_key, row_key
-from ..penalties import squared_weights
 from ._terms import (
     logits_with_dropout,
     smoothness,
@@ -61,7 +60,7 @@ class SupervisedObjective(eqx.Module):
         input_dropout: likewise of the entries of x.
         penalties: the penalties of the encoder, such as its contraction, as an `Objective` without reconstruction; None
             for none.
-        weight_decay: coefficient >= 0 of the sum of the squared weights, output layer included; None for 0.
+        weight_decay: coefficient >= 0 of the sum of the squares of `Classifier.weights`; None for 0.
         tangent_weight: coefficient >= 0 of `tangent_propagation`; None for 0.
         n_tangent_probes: random combinations of the tangents instead of all of them, >= 1; 0 for all, exactly.
         smoothness_weight: coefficient >= 0 of `smoothness`; None for 0.
@@ -116,7 +115,7 @@ class SupervisedObjective(eqx.Module):
         parts = SupervisedParts(labeled.row_weights @ losses, labeled.row_weights @ wrong)
         cost = parts.log_loss
         if self.weight_decay is not None:
-            cost = cost + self.weight_decay * squared_weights(classifier)
+            cost = cost + self.weight_decay * sum(jnp.sum(weight**2) for weight in classifier.weights)
         if self.uses_unlabeled:
             cost = cost + self._unsupervised(classifier, everything, key)
         return cost, parts

@@ -32,20 +32,22 @@ def limit_norms(classifier: Classifier, max_norm: Scalar) -> Classifier:
     """Scale the incoming weights of every unit down to a Euclidean norm of at most `max_norm`.
 
     Args:
-        classifier: whose arrays of two axes, (units, incoming), are limited.
+        classifier: whose `weights` are limited, row by row; of an encoder that is no chain of dense layers only the
+            output layer's.
         max_norm: the limit, > 0.
+
+    Returns:
+        The classifier with the limited weights; biases and decoder are as they were.
 
     References:
         Srivastava et al., Dropout, JMLR 2014, section 5.1 (max-norm regularization).
     """
 
-    def limited(leaf: Any) -> Any:
-        if not eqx.is_inexact_array(leaf) or leaf.ndim != 2:
-            return leaf
-        norms = jnp.linalg.norm(leaf, axis=1, keepdims=True)
-        return leaf * jnp.where(norms > max_norm, max_norm / jnp.where(norms > 0, norms, 1), 1)
+    def limited(weight: Float[Array, "units incoming"]) -> Float[Array, "units incoming"]:
+        norms = jnp.linalg.norm(weight, axis=1, keepdims=True)
+        return weight * jnp.where(norms > max_norm, max_norm / jnp.where(norms > 0, norms, 1), 1)
 
-    return jax.tree.map(limited, classifier)
+    return eqx.tree_at(lambda classifier: classifier.weights, classifier, replace_fn=limited)
 
 
 def supervised_update(

@@ -124,7 +124,7 @@ def tangent_propagation_estimate(
 
 
 def worst_direction(classifier: Classifier, x: Visible, *, n_iterations: int, key: RandomKey) -> Visible:
-    """The unit direction d in which the class probabilities change most: the leading eigenvector of d^T F d.
+    """The unit direction d in which the class probabilities change most: the leading eigenvector of F.
 
     F = J^T (diag(o) - o o^T) J with J = dz/dx is the Fisher information of x, and KL(o(x) || o(x + d)) is
     d^T F d / 2 up to third order. By power iteration with exact products from a random start, whose sign stays.
@@ -153,7 +153,7 @@ def worst_direction(classifier: Classifier, x: Visible, *, n_iterations: int, ke
 
 
 def _unit(d: Visible, *, otherwise: Visible) -> Visible:
-    """D of length 1; where it is too short to say where it points, `otherwise`."""
+    """The vector scaled to length 1; where it is too short to say where it points, `otherwise`."""
     largest = jnp.max(jnp.abs(d))
     # Scaled by its largest entry first: at confident examples d is so small that its square is 0 in float32.
     scaled = d / jnp.where(largest > 0, largest, 1)
