@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import pandas
 import pytest
 from scipy import sparse
 from sklearn.base import clone
@@ -27,10 +28,11 @@ from contractive import (
 )
 from contractive.datasets import load_digits
 from contractive.estimators import BaseClassifier
+from contractive.estimators._labels import split_stratified
 from contractive.geometry import map_tangents
 from contractive.penalties import Contraction
 from contractive.supervised import FineTuningProgress, FineTuningRecord
-from toys import small
+from toys import Convolution, small
 
 pytestmark = pytest.mark.usefixtures("quickly_compiled")
 
@@ -198,8 +200,7 @@ def test_tangents_that_do_not_fit_are_mapped_and_removed(monkeypatch, tmp_path):
     seen: list[list[str]] = []
     watch = [lambda estimator, event: seen.append([path.name for path in tmp_path.iterdir()])]
     mapped = make(ManifoldTangentClassifier, callbacks=watch, **options).fit(X, FEW)
-    assert any(name.endswith(".npy") for name in seen[0])
-    assert not [*tmp_path.iterdir()]
+    assert not any(seen), "the file has no name that could be left behind"
     np.testing.assert_allclose(mapped.predict_proba(X), inside.predict_proba(X), atol=0.02)
     assert weights_of(mapped) != weights_of(inside)  # float16 it was
 
@@ -222,9 +223,7 @@ def test_callbacks_hear_of_both_trainings_and_may_stop():
 def test_weights_of_rows(kind):
     doubled = np.concatenate([X, X[:50]]).astype("float64"), np.concatenate([Y, Y[:50]])
     weights = np.where(np.arange(200) < 50, 2, 1)
-    options = {"representation": small(n_components=6, max_epochs=1), "max_epochs": 3, "batch_size": 200}
-    weighted = make(kind, **options).fit(X.astype("float64"), Y, sample_weight=weights)
-    options["batch_size"] = 250
+    options: dict[str, Any] = {"max_epochs": 3, "batch_size": 250}
     options["representation"] = small(n_components=6, max_epochs=1, batch_size=250)
     repeated = make(kind, **options).fit(*doubled)
     options["representation"] = small(n_components=6, max_epochs=1, batch_size=200)
@@ -351,6 +350,9 @@ WRONG: list[tuple[Any, Any, type[Exception], str]] = [
     ({"learning_rate_decay": "fast"}, Y, ValueError, "`learning_rate_decay` must be one of 'cosine', 'linear', 'none'"),
     ({"learning_rate_decay": "linear", "optimizer": optax.sgd(1)}, Y, ValueError, "must be 'none' where"),
     ({"batch_size": 201}, Y, ValueError, "`batch_size` must be at most the number of rows trained on, 200; got 201."),
+    ({"penalty": "spectral"}, Y, ValueError, "`contraction` must be > 0 for `penalty` to count; got 0 and 'spectral'."),
+    ({}, np.array([*["a"] * 200], object), ValueError, "got one class, 'a'."),
+    ({}, np.array(["a", None, *["b"] * 198], object), ValueError, "got a missing value at row 1."),
     ({"penalty": "wrong"}, Y, ValueError, "`penalty` must be one of"),
     ({"callbacks": 3}, Y, TypeError, "`callbacks` must be a list of functions"),
     (
@@ -376,6 +378,8 @@ def test_wrong_input_is_one_line(parameters, labels, error, words):
     ("kind", "parameters", "words"),
     [
         (ManifoldTangentClassifier, {"n_tangents": 21}, "`n_tangents` must be <= 20, the rank"),
+        (TangentNeighborsClassifier, {"representation": small(n_components=50), "n_tangents": 32}, "<= 31, fewer than"),
+        (ManifoldTangentClassifier, {"representation": small(n_components=9), "n_tangents": 10}, "<= 9, the rank"),
         (ManifoldTangentClassifier, {"n_tangents": 0}, "`n_tangents` must be a whole number >= 1; got 0."),
         (ManifoldTangentClassifier, {"n_tangents": "all"}, "`n_tangents` must be one of 'auto'; got 'all'."),
         (ManifoldTangentClassifier, {"tangent_weight": -1}, "`tangent_weight` must be >= 0; got -1."),
@@ -405,3 +409,89 @@ def test_wrong_validation_rows_are_one_line():
         assert words in str(caught.value)
     with pytest.raises(TypeError, match="must be a pair"):
         make().fit(X, Y, validation_data=X_VALID)  # type: ignore[arg-type]
+
+
+def test_weights_are_compared_among_the_labelled_rows():
+    weights = np.where(FEW < 0, 0.01, np.linspace(1, 2, 200))
+    weighted = make(unlabeled=-1, batch_size=60).fit(X, FEW, sample_weight=weights)
+    alone = make(batch_size=60).fit(X[:60], Y[:60], sample_weight=weights[:60])
+    np.testing.assert_allclose(weighted.predict_proba(X), alone.predict_proba(X), rtol=1e-5)
+    assert max(record.error_rate for record in weighted.history_) <= 1
+    with pytest.raises(ValueError, match="`sample_weight` must have a value > 0 among the labelled rows"):
+        make(unlabeled=-1).fit(X, FEW, sample_weight=(FEW < 0).astype(float))
+
+
+def test_held_out_rows_count_by_their_weights():
+    weights = np.where(np.arange(200) % 2 == 0, 1.0, 0.0)
+    classifier = make(early_stopping=True, validation_fraction=0.5, max_epochs=1).fit(X, Y, sample_weight=weights)
+    _, chosen = split_stratified(Y, 0.5, classifier._seed)
+    wrong = classifier.predict(X[chosen]) != Y[chosen]
+    assert np.isclose(classifier.validation_error_curve_[0], np.average(wrong, weights=weights[chosen]))
+
+
+@pytest.mark.parametrize("missing", [float("nan"), pandas.NA])
+def test_missing_values_may_stand_for_no_label(missing, tmp_path):
+    numbers = make(unlabeled=-1).fit(X, FEW)
+    texts = pandas.Series([None if label < 0 else str(label) for label in FEW], dtype=object)
+    assert weights_of(make(unlabeled=missing).fit(X, texts)) == weights_of(numbers)
+    floats = np.where(FEW < 0, np.nan, FEW)
+    classifier = make(unlabeled=float("nan")).fit(X, floats)
+    assert weights_of(classifier) == weights_of(numbers)
+    classifier.save(tmp_path / "model.safetensors")
+    assert np.isnan(contractive.load(tmp_path / "model.safetensors").unlabeled)
+
+
+def test_columns_in_another_order_are_refused():
+    table = pandas.DataFrame(X, columns=[f"pixel {number}" for number in range(64)])
+    turned = table[table.columns[::-1]]
+    representation = small(n_components=5).fit(table)
+    with pytest.raises(ValueError, match="feature names"):
+        make(representation=FrozenEstimator(representation)).fit(turned, Y)
+    with pytest.raises(ValueError, match="feature names"):
+        make(representation=small(n_components=5)).fit(table, Y, validation_data=(turned, Y))
+    classifier = make(representation=small(n_components=5), max_epochs=1).fit(table, Y)
+    assert classifier.representation_.transform(table).shape == (200, 5)  # and no warning: it knows the names
+
+
+def test_what_was_fitted_stays_where_the_rows_are_refused():
+    classifier = make(max_epochs=1).fit(X, Y)
+    neighbors = make(TangentNeighborsClassifier).fit(X, Y)
+    before = classifier.predict(X), neighbors.predict(X[:20])
+    for estimator in (classifier, neighbors):
+        with pytest.raises(ValueError, match="must be finite"):
+            estimator.fit(np.where(X > 0.9, np.nan, X), Y)
+    np.testing.assert_array_equal(classifier.predict(X), before[0])
+    np.testing.assert_array_equal(neighbors.predict(X[:20]), before[1])
+    wrong = make(TangentNeighborsClassifier, n_tangents=21)
+    with pytest.raises(ValueError, match="n_tangents"):
+        wrong.fit(X, Y)
+    with pytest.raises(NotFittedError):
+        wrong.predict(X)
+
+
+def test_the_best_epoch_is_kept_where_training_ends_by_an_error():
+    def interrupt(estimator: Any, event: Any) -> None:
+        if isinstance(event, FineTuningRecord) and event.epoch == 8:
+            raise KeyboardInterrupt
+
+    turning = lambda count: jnp.where(count < 6, 0.02, -0.05)  # noqa: E731
+    classifier = make(learning_rate=turning, batch_size=100, callbacks=[interrupt])
+    with pytest.raises(KeyboardInterrupt):
+        classifier.fit(X, Y, validation_data=(X_VALID, Y_VALID))
+    assert classifier.best_epoch_ < 8
+    assert np.isclose(1 - classifier.score(X_VALID, Y_VALID), min(classifier.validation_error_curve_))
+
+
+def test_fine_tuning_leaves_the_decoder_alone():
+    untied = small(n_components=6, tied_weights=False).fit(X)
+    classifier = make(representation=FrozenEstimator(untied), weight_decay=0.1, max_norm=0.5, max_epochs=2).fit(X, Y)
+    np.testing.assert_array_equal(classifier.classifier_.autoencoder.decoder_weight, untied.decoder_components_)
+
+
+def test_an_encoder_of_ones_own_is_fine_tuned_but_not_written_down(tmp_path):
+    own = ContractiveAutoencoder(encoder=Convolution(), max_epochs=1, random_state=0).fit(X)
+    classifier = make(representation=FrozenEstimator(own), dropout=0.2, max_norm=1.0, max_epochs=2).fit(X, Y)
+    assert np.linalg.norm(classifier.classifier_.weight, axis=1).max() <= 1 + 1e-6
+    with pytest.raises(TypeError, match="`representation` must be dense to be written down"):
+        classifier.save(tmp_path / "model.safetensors")
+    assert not [*tmp_path.iterdir()]

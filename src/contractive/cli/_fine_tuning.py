@@ -76,8 +76,6 @@ def run_job(job: Job) -> None:
         labels, unlabeled = keep_few_labels(labels, unlabeled, given["n_labels"], given["random_state"])
     source = source._replace(labels=labels)
     estimator = _classifier(job, representation, unlabeled)
-    if n_layers:
-        _check_n_tangents(estimator, source, _layer_sizes(given["layers"]))
     shape = _image_shape(given["image_shape"], source.source)
     with deferred_interrupt() as check_interrupt:  # from the first file on, so that none is left behind
         folder = RunFolder(given["out"], overwrite=given["overwrite"])
@@ -158,17 +156,6 @@ def _classifier(job: Job, representation: Any, unlabeled: Any) -> Any:
             if name in job.typed:
                 raise ValueError(f"`--{name.replace('_', '-')}` must go with --model mtc; got --model {model}.")
     return ESTIMATORS[CLASSIFIERS[model][0]](representation, **parameters)
-
-
-def _check_n_tangents(estimator: Any, source: LabeledSource, sizes: tuple[int, ...]) -> None:
-    """Refuse more tangents than there are before the layers are trained, not after.
-
-    Raises:
-        ValueError: if there are more than the narrowest layer or the data have entries.
-    """
-    n_tangents, rank = getattr(estimator, "n_tangents", "auto"), min(*source.source.rows.shape[1:2], *sizes)
-    if n_tangents != "auto" and n_tangents > rank:
-        raise ValueError(f"`n_tangents` must be <= {rank}, the rank of the Jacobian of these layers; got {n_tangents}.")
 
 
 def _config(job: Job, estimator: Any, source: LabeledSource) -> dict[str, Any]:

@@ -29,7 +29,7 @@ from ._fine_tuning import (
     make_supervised_objective,
     with_output_layer,
 )
-from ._fitting import call_all, checked_weights, draw_seed, mean_one_weights
+from ._fitting import call_all, checked_weights, draw_seed
 from ._labels import encode_labels, known_labels, split_stratified
 from ._parameters import batch_size, check_fine_tuning, check_training
 
@@ -39,33 +39,58 @@ if TYPE_CHECKING:
 __all__ = ["BaseClassifier", "fit_representation"]
 
 
-def fit_representation(owner: Any, rows: Any, sample_weight: Any, default: Any, *, seed: int) -> BaseAutoencoder:
-    """The fitted auto-encoder that a classifier stands on: its own, trained on all rows, or a frozen one as it is.
+def chosen_representation(owner: Any, X: Any, default: Any) -> Any:
+    """The auto-encoder that a classifier stands on, before it is trained: unfitted, or frozen.
 
     Args:
-        owner: the classifier; its `representation` says which, its callbacks hear of the training.
-        rows: checked data.
-        sample_weight: what each row counts, or None.
+        owner: the classifier; its `representation` says which.
+        X: the data as it was given, checked before.
         default: an unfitted estimator for `representation=None`.
-        seed: of a representation that has none.
 
     Raises:
         TypeError: if `representation` is no auto-encoder of this package.
-        ValueError: if a frozen one has other features than the rows, or what its training raises.
+        ValueError: if a frozen one has other features than the data.
     """
-    chosen = owner.representation
-    if isinstance(chosen, FrozenEstimator):
-        chosen = chosen.estimator
-        _refuse_other_kinds(chosen)
-        check_is_fitted(chosen, "model_")
-        if chosen.n_features_in_ != rows.shape[1]:
+    chosen = default if owner.representation is None else owner.representation
+    own = chosen.estimator if isinstance(chosen, FrozenEstimator) else chosen
+    if not isinstance(own, BaseAutoencoder):
+        raise TypeError(
+            "`representation` must be an auto-encoder of this package, fitted ones inside a FrozenEstimator; "
+            f"got {shown(own)}."
+        )
+    if not isinstance(chosen, FrozenEstimator):
+        try:
+            own._check_parameters()
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"`representation`: {error}") from error
+    else:
+        check_is_fitted(own, "model_")
+        if own.n_features_in_ != owner.n_features_in_:
             raise ValueError(
-                f"`representation` must have been fitted on {rows.shape[1]} features, as X has; "
-                f"got {chosen.n_features_in_}."
+                f"`representation` must have been fitted on {owner.n_features_in_} features, as X has; "
+                f"got {own.n_features_in_}."
             )
-        return chosen
-    _refuse_other_kinds(default if chosen is None else chosen)
-    representation: Any = clone(default if chosen is None else chosen)
+        validate_data(own, X, reset=False, skip_check_array=True)  # their names
+    return chosen
+
+
+def fit_representation(owner: Any, chosen: Any, X: Any, sample_weight: Any, *, seed: int) -> BaseAutoencoder:
+    """The fitted auto-encoder that a classifier stands on: its own, trained on all rows, or a frozen one as it is.
+
+    Args:
+        owner: the classifier; its callbacks hear of the training.
+        chosen: what `chosen_representation` returned.
+        X: the data as it was given.
+        sample_weight: what each row counts, or None.
+        seed: of a representation that has none.
+
+    Raises:
+        TypeError: what its training raises, the representation named.
+        ValueError: likewise.
+    """
+    if isinstance(chosen, FrozenEstimator):
+        return chosen.estimator
+    representation: Any = clone(chosen)
     if representation.random_state is None:
         representation.set_params(random_state=seed)
     own = representation.callbacks
@@ -73,19 +98,11 @@ def fit_representation(owner: Any, rows: Any, sample_weight: Any, default: Any, 
         heard = [*(own or ()), lambda _, event: call_all(owner.callbacks, owner, event)]
         representation.set_params(callbacks=heard)
     try:
-        return representation.fit(rows, sample_weight=sample_weight)
+        return representation.fit(X, sample_weight=sample_weight)
     except (TypeError, ValueError) as error:
         raise type(error)(f"`representation`: {error}") from error
     finally:
         representation.set_params(callbacks=own)
-
-
-def _refuse_other_kinds(representation: object) -> None:
-    if not isinstance(representation, BaseAutoencoder):
-        raise TypeError(
-            "`representation` must be an auto-encoder of this package, fitted ones inside a FrozenEstimator; "
-            f"got {shown(representation)}."
-        )
 
 
 class BaseClassifier(ClassifierMixin, BaseEstimator):
@@ -128,12 +145,12 @@ class BaseClassifier(ClassifierMixin, BaseEstimator):
     def _check_own_parameters(self) -> None:
         """Refuse wrong values among the parameters that only this class has."""
 
+    def _check_representation(self, representation: Any, n_features: int) -> None:
+        """Refuse a representation that does not go with the parameters, before it is trained."""
+
     def _tangents(self, rows: Any) -> np.ndarray | None:
         """The tangent plane at each row, where fine-tuning uses it."""
         return None
-
-    def _release(self, tangents: np.ndarray | None) -> None:
-        """Give back what `_tangents` took."""
 
     def fit(
         self,
@@ -162,19 +179,23 @@ class BaseClassifier(ClassifierMixin, BaseEstimator):
             FloatingPointError: if a cost is not finite; what the finished epochs learned stays.
         """
         self._check_parameters()
-        for attribute in ("classifier_", "representation_", "best_epoch_"):
-            vars(self).pop(attribute, None)
         rows = check_rows(X, min_rows=2)
         validate_data(self, X, y, reset=True, skip_check_array=True)  # type: ignore[arg-type]
         classes, encoded = encode_labels(rows, y, self.unlabeled)
         weights = checked_weights(sample_weight, rows.shape[0])
         rng = check_random_state(self.random_state)
         seed, self._seed = draw_seed(rng), draw_seed(rng)
+        held_out, kept = self._held_out(rows, encoded, weights, classes, validation_data)
+        numbers = np.arange(len(encoded)) if kept is None else kept
+        size = batch_size(self.batch_size, len(numbers), at_most_rows=True)
+        if weights is not None and not weights[numbers[encoded[numbers] >= 0]].any():
+            raise ValueError("`sample_weight` must have a value > 0 among the labelled rows; got zeros only.")
+        chosen = chosen_representation(self, X, self._default_representation())
+        self._check_representation(chosen, rows.shape[1])
+        for attribute in ("classifier_", "representation_", "best_epoch_"):
+            vars(self).pop(attribute, None)
         self.classes_, self.history_ = classes, []
-        held_out, kept = self._held_out(rows, encoded, validation_data)
-        size = batch_size(self.batch_size, len(encoded) if kept is None else len(kept), at_most_rows=True)
-        default = self._default_representation()
-        self.representation_ = fit_representation(self, rows, sample_weight, default, seed=seed)
+        self.representation_ = fit_representation(self, chosen, X, sample_weight, seed=seed)
         self._uint8_scale = float(self.representation_._uint8_scale)
         if kept is not None:
             rows, encoded = rows[kept], encoded[kept]
@@ -227,10 +248,13 @@ class BaseClassifier(ClassifierMixin, BaseEstimator):
 
         Raises:
             NotFittedError: if `fit` was not called.
-            TypeError: if a parameter is an object that JSON cannot hold, such as an optax transformation.
+            TypeError: if a parameter is an object that JSON cannot hold, such as an optax transformation, or if the
+                encoder is the user's own.
             OSError: if the file cannot be written; what was there stays.
         """
         check_is_fitted(self, "classifier_")
+        if self.classifier_.autoencoder.encoder_layers is None:
+            raise TypeError("`representation` must be dense to be written down; its encoder is the user's own.")
         description = {
             "class": type(self).__name__,
             "parameters": plain_parameters(self, callables=True),
@@ -282,7 +306,7 @@ class BaseClassifier(ClassifierMixin, BaseEstimator):
         try:
             with precision(dtype):
                 objective = make_supervised_objective(self, dtype)
-                supervised = SupervisedRows(rows, encoded, mean_one_weights(weights), tangents)
+                supervised = SupervisedRows(rows, encoded, weights, tangents)
                 rate = self._rate(minibatches_an_epoch(supervised, objective, size))
                 fine_tune(
                     with_output_layer(self.representation_.model_, len(self.classes_), dtype),
@@ -300,8 +324,7 @@ class BaseClassifier(ClassifierMixin, BaseEstimator):
                     on_chunk=watch.report if self.callbacks else None,
                 )
         finally:
-            self._release(tangents)
-        watch.keep_best()
+            watch.keep_best()
 
     def _rate(self, n_minibatches: int) -> Any:
         """The step size or its schedule, where an epoch has so many minibatches."""
@@ -310,7 +333,12 @@ class BaseClassifier(ClassifierMixin, BaseEstimator):
         return decayed_rate(self.learning_rate_decay, float(self.learning_rate), int(self.max_epochs) * n_minibatches)
 
     def _held_out(
-        self, rows: Any, encoded: np.ndarray, validation_data: tuple[Any, Any] | None
+        self,
+        rows: Any,
+        encoded: np.ndarray,
+        weights: np.ndarray | None,
+        classes: np.ndarray,
+        validation_data: tuple[Any, Any] | None,
     ) -> tuple[HeldOut | None, np.ndarray | None]:
         """The rows by which the best epoch is chosen, and which of the others are trained on where not all are."""
         if validation_data is not None:
@@ -319,9 +347,11 @@ class BaseClassifier(ClassifierMixin, BaseEstimator):
             own = check_rows(validation_data[0], name="validation_data")
             if own.shape[1] != rows.shape[1]:
                 raise ValueError(f"`validation_data` must have {rows.shape[1]} features; got {own.shape[1]}.")
-            numbers = known_labels(self.classes_, validation_data[1], own.shape[0], name="validation_data")
+            validate_data(self, validation_data[0], reset=False, skip_check_array=True)  # the features' names
+            numbers = known_labels(classes, validation_data[1], own.shape[0], name="validation_data")
             return HeldOut(own, numbers), None
         if not self.early_stopping:
             return None, None
         kept, chosen = split_stratified(encoded, float(self.validation_fraction), self._seed)
-        return HeldOut(rows[chosen], encoded[chosen]), kept
+        own_weights = None if weights is None or not weights[chosen].any() else weights[chosen]
+        return HeldOut(rows[chosen], encoded[chosen], own_weights), kept

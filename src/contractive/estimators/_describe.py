@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -60,6 +61,8 @@ def _plain(name: str, value: Any) -> Any:
         if type(value) in kinds.values():
             fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
             return {"name": type(value).__name__} | {key: _number(field) for key, field in fields.items()}
+    if isinstance(value, float) and not math.isfinite(value):
+        return {"float": repr(value)}  # which JSON has no word for
     if isinstance(value, FrozenEstimator):
         value = value.estimator  # what it was made by; that it was made elsewhere is not written down
     if hasattr(value, "get_params") and not isinstance(value, type):
@@ -89,6 +92,9 @@ def restored_parameters(plain: Mapping[str, Any], make: Callable[[str, dict[str,
             parameters[name] = _restored(name, parameters[name], {kind.__name__: kind for kind in kinds.values()})
     if isinstance(parameters.get("hidden_layer_sizes"), list):
         parameters["hidden_layer_sizes"] = tuple(parameters["hidden_layer_sizes"])
+    for name, value in parameters.items():
+        if isinstance(value, Mapping) and value.keys() == {"float"}:
+            parameters[name] = float(value["float"])
     if isinstance(parameters.get("representation"), Mapping):
         own = parameters["representation"]
         parameters["representation"] = make(own["class"], own["parameters"])

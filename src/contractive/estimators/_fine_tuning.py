@@ -22,10 +22,11 @@ __all__ = ["FineTuningWatch", "HeldOut", "log_probabilities", "make_supervised_o
 
 
 class HeldOut(NamedTuple):
-    """Rows that are not trained on, with their classes' numbers."""
+    """Rows that are not trained on, with their classes' numbers and what each counts; None for all the same."""
 
     rows: Any
     numbers: np.ndarray
+    weights: np.ndarray | None = None
 
 
 def with_output_layer(model: Model, n_classes: int, dtype: np.dtype) -> Classifier:
@@ -67,7 +68,8 @@ def held_out_errors(classifier: Classifier, held_out: HeldOut, uint8_scale: floa
     """The mean cross-entropy in nats and the error rate of held-out rows."""
     scores = map_rows(log_probabilities, classifier, held_out.rows, uint8_scale=uint8_scale).astype(np.float64)
     own = scores[np.arange(len(scores)), held_out.numbers]
-    return float(-own.mean()), float(np.mean(scores.argmax(axis=1) != held_out.numbers))
+    wrong = scores.argmax(axis=1) != held_out.numbers
+    return float(np.average(-own, weights=held_out.weights)), float(np.average(wrong, weights=held_out.weights))
 
 
 class FineTuningWatch:

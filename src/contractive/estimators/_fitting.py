@@ -22,7 +22,7 @@ from ._parameters import batch_size
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-__all__ = ["Callback", "call_all", "checked_weights", "draw_seed", "mean_one_weights", "train_estimator"]
+__all__ = ["Callback", "call_all", "checked_weights", "draw_seed", "train_estimator"]
 
 Callback = Callable[[Any, Progress | EpochRecord], object]
 
@@ -82,7 +82,7 @@ def train_estimator(
         kept, held_out = _split(rows.shape[0], estimator.validation_fraction, seed)
         held_out = (rows[held_out], None if weights is None else weights[held_out])
         rows, weights = rows[kept], None if weights is None else weights[kept]
-    weights = mean_one_weights(weights)
+    weights = _with_mean_one(weights)
     transformation = resolve_optimizer(estimator.optimizer, _rate(estimator.learning_rate))
     optimizer_state = vars(estimator).get("_optimizer_state")
     watch = _Watch(estimator)  # before the precision is set, as callbacks run in the user's own
@@ -122,12 +122,7 @@ def _split(n_rows: int, fraction: float, seed: int) -> tuple[np.ndarray, np.ndar
     return np.sort(shuffled[n_held_out:]), np.sort(shuffled[:n_held_out])
 
 
-def mean_one_weights(weights: np.ndarray | None) -> np.ndarray | None:
-    """Weights scaled to a mean of 1.
-
-    Raises:
-        ValueError: if all are zero.
-    """
+def _with_mean_one(weights: np.ndarray | None) -> np.ndarray | None:
     if weights is None:
         return None
     if not weights.any():

@@ -39,10 +39,18 @@ def encode_labels(X: Any, y: Any, unlabeled: Any) -> tuple[np.ndarray, np.ndarra
             f"Input y contains {'NaN' if np.isnan(known).any() else 'infinity'}: `y` must hold classes. Give rows "
             "without a label a value of their own and name it by `unlabeled`."
         )
+    if known.dtype.kind == "O" and any(map(_is_missing, known)):
+        row = int(np.flatnonzero(~missing)[[*map(_is_missing, known)].index(True)])
+        raise ValueError(
+            f"`y` must hold classes; got a missing value at row {row}. Name such rows by `unlabeled`, float('nan') say."
+        )
     check_classification_targets(known)
-    classes, numbers = np.unique(known, return_inverse=True)
+    try:
+        classes, numbers = np.unique(known, return_inverse=True)
+    except TypeError as error:
+        raise TypeError(f"`y` must hold labels of one kind; got several ({error}).") from error
     if len(classes) < 2:
-        raise ValueError(f"`y` must hold at least two classes; got one class, {shown(classes[0].item())}.")
+        raise ValueError(f"`y` must hold at least two classes; got one class, {_shown_label(classes[0])}.")
     encoded = np.full(len(labels), UNKNOWN)
     encoded[~missing] = numbers
     return classes, encoded
@@ -61,7 +69,7 @@ def known_labels(classes: np.ndarray, y: Any, n_rows: int, *, name: str) -> np.n
     wrong = classes[places] != labels
     if wrong.any():
         raise ValueError(
-            f"`{name}` must hold classes of the training rows; got {shown(labels[wrong][0].item())} "
+            f"`{name}` must hold classes of the training rows; got {_shown_label(labels[wrong][0])} "
             f"at row {int(wrong.argmax())}."
         )
     return places
@@ -92,6 +100,18 @@ def split_stratified(encoded: np.ndarray, fraction: float, seed: int) -> tuple[n
 def _is_unlabeled(labels: np.ndarray, unlabeled: Any) -> np.ndarray:
     if unlabeled is None:
         return np.zeros(len(labels), bool)
-    if isinstance(unlabeled, float) and np.isnan(unlabeled):
-        return np.array([label != label for label in labels], bool)
-    return np.array([bool(label == unlabeled) for label in labels.tolist()], bool)
+    if _is_missing(unlabeled):
+        return np.array([*map(_is_missing, labels.tolist())], bool)
+    return np.array([not _is_missing(label) and bool(label == unlabeled) for label in labels.tolist()], bool)
+
+
+def _is_missing(label: Any) -> bool:
+    """Whether it is None, NaN or pandas' own missing value, none of which equals itself."""
+    if label is None:
+        return True
+    same = label == label
+    return not same if isinstance(same, bool | np.bool_) else True
+
+
+def _shown_label(label: Any) -> str:
+    return shown(label.item() if isinstance(label, np.generic) else label)

@@ -83,6 +83,8 @@ def load(
         raise ValueError(f"{str(path)!r} must hold one of {', '.join(ESTIMATORS)}; got {description.get('class')!r}.")
     try:
         if issubclass(ESTIMATORS[description["class"]], BaseClassifier):
+            if encoder is not None or decoder is not None:
+                raise ValueError("`encoder` and `decoder` must be None for a classifier, which is of dense layers")
             return _fitted_classifier(description, arrays)
         return _fitted(description, arrays, {"encoder": encoder, "decoder": decoder})
     except (KeyError, TypeError, ValueError, AttributeError) as error:

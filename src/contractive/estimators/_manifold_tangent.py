@@ -13,7 +13,7 @@ from ._base_classifier import BaseClassifier
 from ._contractive import ContractiveAutoencoder
 from ._fitting import Callback
 from ._stacked import StackedAutoencoder
-from ._tangent_planes import check_n_tangents, forget_planes, resolve_n_tangents, tangent_planes
+from ._tangent_planes import check_n_tangents, resolve_n_tangents, tangent_planes
 
 __all__ = ["ManifoldTangentClassifier"]
 
@@ -31,7 +31,7 @@ class ManifoldTangentClassifier(BaseClassifier):
             many fits. None for a `StackedAutoencoder` of two
             higher-order contractive layers, CAE+H.
         n_tangents: directions of the tangent plane at each row, from 1 to the highest rank that the encoder's Jacobian
-            can have, or "auto": 15, or that rank where it is less.
+            can have, or "auto": 15, or that rank, or fewer than half of the features, where these are less.
         tangent_weight: beta >= 0, the coefficient of sum_u ||(do/dx) u||^2.
         n_tangent_probes: 0 for all directions, exactly; n >= 1 for n random combinations of them an update, an unbiased
             estimate that costs n / n_tangents as much.
@@ -75,8 +75,8 @@ class ManifoldTangentClassifier(BaseClassifier):
         n_epochs_: epochs of fine-tuning.
         n_features_in_: features of the data.
 
-    The tangent planes are kept in memory as float32 up to 1 GiB; beyond, in a float16 memory map in the cache folder,
-    which is removed when `fit` ends.
+    The tangent planes are kept in memory up to 1 GiB; beyond, in a float16 memory map in the cache folder, which goes
+    when `fit` ends.
 
     Example:
         >>> from contractive import ContractiveAutoencoder, ManifoldTangentClassifier
@@ -166,11 +166,10 @@ class ManifoldTangentClassifier(BaseClassifier):
         check_interval("tangent_weight", self.tangent_weight, low=0)
         check_count("n_tangent_probes", self.n_tangent_probes, low=0)
 
+    def _check_representation(self, representation: Any, n_features: int) -> None:
+        """Refuse more tangents than there can be before anything is trained."""
+        self._n_tangents = resolve_n_tangents(self.n_tangents, representation, n_features)
+
     def _tangents(self, rows: Any) -> np.ndarray | None:
         """The tangent plane at each row by the representation, in memory or mapped."""
-        n_tangents = resolve_n_tangents(self.n_tangents, self.representation_)
-        return tangent_planes(self.representation_, rows, n_tangents) if self.tangent_weight else None
-
-    def _release(self, tangents: np.ndarray | None) -> None:
-        """Remove the memory map."""
-        forget_planes(tangents)
+        return tangent_planes(self.representation_, rows, self._n_tangents) if self.tangent_weight else None

@@ -131,6 +131,8 @@ def check_fine_tuning(estimator: Any) -> None:
     check_interval("contraction", estimator.contraction, low=0)
     check_count("n_probes", estimator.n_probes)
     _check_penalty(estimator.penalty)
+    if isinstance(estimator.penalty, str) and estimator.penalty != "auto" and not estimator.contraction:
+        raise ValueError(f"`contraction` must be > 0 for `penalty` to count; got 0 and {estimator.penalty!r}.")
     check_interval("weight_decay", estimator.weight_decay, low=0)
     if estimator.smoothness is not None:
         check_choice("smoothness", estimator.smoothness, SMOOTHNESS_NAMES)

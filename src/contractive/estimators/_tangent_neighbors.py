@@ -16,7 +16,7 @@ from .._validation import check_count, check_rows, check_seed
 from ..batched import MAX_BLOCK_FLOATS, as_floats
 from ..supervised import two_sided_tangent_distance_sq
 from ._base import BaseAutoencoder, precision
-from ._base_classifier import fit_representation
+from ._base_classifier import chosen_representation, fit_representation
 from ._contractive import ContractiveAutoencoder
 from ._fitting import draw_seed
 from ._labels import encode_labels
@@ -32,15 +32,15 @@ class TangentNeighborsClassifier(ClassifierMixin, BaseEstimator):
     """Votes of the nearest neighbours, where near means that the tangent planes at two rows come close.
 
     The distance of x and y is the two-sided tangent distance, min over a, b of ||(x + A^T a) - (y + B^T b)||, with the
-    tangent planes A at x and B at y by the encoder of `representation`. All pairs are compared, exactly.
+    tangent planes A at x and B at y by the encoder of `representation`. All pairs are compared.
 
     Args:
         representation: as for `ContractiveClassifier`. None for a `ContractiveAutoencoder`.
         n_neighbors: rows that vote, from 1 to the number of labelled rows. Among classes with as many votes the first
             of `classes_` wins.
         n_tangents: directions of the tangent plane at each row, from 1 to the highest rank that the encoder's Jacobian
-            can have, or "auto": 15, or as many fewer as leave the planes of two rows room to miss each other: fewer
-            than half of the features.
+            can have and fewer than half of the features, as planes of more always meet; or "auto": 15, or fewer where
+            that asks for it.
         unlabeled: the value in y that stands for no label: such rows take part in the training of the representation
             only. None takes every value for a class.
         random_state: draws the seed of a representation that has none.
@@ -102,20 +102,21 @@ class TangentNeighborsClassifier(ClassifierMixin, BaseEstimator):
         check_seed("random_state", self.random_state)
         rows = check_rows(X, min_rows=2)
         validate_data(self, X, y, reset=True, skip_check_array=True)  # type: ignore[arg-type]
-        self.classes_, encoded = encode_labels(rows, y, self.unlabeled)
+        classes, encoded = encode_labels(rows, y, self.unlabeled)
         known = encoded >= 0
         if self.n_neighbors > known.sum():
             raise ValueError(
                 f"`n_neighbors` must be at most the number of labelled rows, {known.sum()}; got {self.n_neighbors}."
             )
-        seed = draw_seed(check_random_state(self.random_state))
-        self.representation_ = fit_representation(self, rows, None, ContractiveAutoencoder(), seed=seed)
-        rows = rows[known]
-        self._numbers, self._rows = encoded[known], self._floats(rows)
+        chosen = chosen_representation(self, X, ContractiveAutoencoder())
         # Two planes whose directions together fill the space always meet.
-        most = (rows.shape[1] - 1) // 2
-        self._n_tangents = resolve_n_tangents(self.n_tangents, self.representation_, most=most)
-        self._planes = tangent_planes(self.representation_, rows, self._n_tangents)
+        n_tangents = resolve_n_tangents(self.n_tangents, chosen, rows.shape[1], most=(rows.shape[1] - 1) // 2)
+        seed = draw_seed(check_random_state(self.random_state))
+        representation = fit_representation(self, chosen, X, None, seed=seed)
+        planes = tangent_planes(representation, rows[known], n_tangents)
+        self.representation_, self.classes_ = representation, classes
+        self._numbers, self._rows = encoded[known], self._floats(rows[known])
+        self._planes, self._n_tangents = planes, n_tangents
         return self
 
     def kneighbors(self, X: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
@@ -125,26 +126,30 @@ class TangentNeighborsClassifier(ClassifierMixin, BaseEstimator):
             X: data of shape (n_samples, n_features), in the units of the training data; dense or sparse.
 
         Returns:
-            Distances, in units of X, and places among the labelled training rows, both of shape (n_samples,
-            n_neighbors), nearest first.
+            Distances, in units of X (uint8 data: k / uint8_scale), and places among the labelled training rows, both of
+            shape (n_samples, n_neighbors), nearest first.
 
         Raises:
             NotFittedError: if `fit` was not called.
             TypeError: if X does not hold numbers.
             ValueError: if X is not finite or has other features than the training data.
         """
-        check_is_fitted(self, "representation_")
+        check_is_fitted(self, "classes_")
         rows = check_rows(X, largest=float(jnp.finfo(self.representation_.model_.dtype).max))
         validate_data(self, X, reset=False, skip_check_array=True)  # type: ignore[arg-type]
         floats = self._floats(rows)
-        block = max(1, MAX_BLOCK_FLOATS // (len(self._rows) * self._planes.shape[1] ** 2))
+        n_tangents, n_features = self._planes.shape[1:]
+        block = max(1, MAX_BLOCK_FLOATS // (len(self._rows) * (2 * n_features + n_tangents**2)))
         found = []
         with precision(floats.dtype):
             reference = jnp.asarray(self._rows), jnp.asarray(self._planes, floats.dtype)
             for start in range(0, len(floats), block):
                 part = slice(start, start + block)
                 planes = tangent_planes(self.representation_, rows[part], self._n_tangents)
-                squares = np.asarray(_distances_sq(jnp.asarray(floats[part]), jnp.asarray(planes), *reference))
+                # The last block is filled up, so that it compiles nothing of its own.
+                missing = min(block, len(floats)) - len(planes)
+                own = np.pad(floats[part], ((0, missing), (0, 0))), np.pad(planes, ((0, missing), (0, 0), (0, 0)))
+                squares = np.asarray(_distances_sq(*map(jnp.asarray, own), *reference))[: len(planes)]
                 places = np.argsort(squares, axis=1, kind="stable")[:, : self.n_neighbors]
                 found.append((np.sqrt(np.take_along_axis(squares, places, axis=1)), places))
         distances, places = zip(*found, strict=True)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from sklearn.frozen import FrozenEstimator
 
 from .._validation import check_choice, check_count
 from ..geometry import map_tangents, max_tangents
 from ._base import BaseAutoencoder, precision
+from ._stacked import StackedAutoencoder
 
-__all__ = ["MAX_BYTES", "check_n_tangents", "forget_planes", "resolve_n_tangents", "tangent_planes"]
+__all__ = ["MAX_BYTES", "check_n_tangents", "resolve_n_tangents", "tangent_planes"]
 
 MAX_BYTES = 1 << 30
 """What planes may take in memory; more of them are mapped."""
@@ -32,22 +35,50 @@ def check_n_tangents(choice: object) -> None:
         check_count("n_tangents", choice)
 
 
-def resolve_n_tangents(choice: int | str, representation: BaseAutoencoder, *, most: int | None = None) -> int:
-    """How many directions a plane has: as asked for, or for "auto" 15, the Jacobian's highest rank or `most`.
+def resolve_n_tangents(choice: int | str, representation: Any, n_features: int, *, most: int | None = None) -> int:
+    """How many directions a plane has, from what is known before the representation is trained.
 
     Args:
-        choice: a whole number, or "auto", which takes the least of the three.
-        representation: a fitted auto-encoder.
-        most: None for no limit of this kind.
+        choice: a whole number, or "auto": 15, or fewer where the rank, half of the features or `most` are fewer.
+        representation: an auto-encoder, fitted or not, or a frozen one.
+        n_features: features of the data.
+        most: no more than these are of use; None for no such limit.
+
+    Raises:
+        ValueError: if there are more than the Jacobian's highest rank, or than `most`.
     """
-    if not isinstance(choice, str):
-        return int(choice)
-    rank = max_tangents(representation.model_)
-    return min(_DEFAULT_TANGENTS, rank, rank if most is None else most)
+    rank = _highest_rank(representation, n_features)
+    if isinstance(choice, str):
+        return min(_DEFAULT_TANGENTS, rank, max(1, (n_features - 1) // 2) if most is None else most)
+    if choice > rank:
+        raise ValueError(
+            f"`n_tangents` must be <= {rank}, the rank of the Jacobian of {n_features} features and these layers; "
+            f"got {choice}."
+        )
+    if most is not None and choice > most:
+        raise ValueError(
+            f"`n_tangents` must be <= {most}, fewer than half of the {n_features} features, as planes of more always "
+            f"meet; got {choice}."
+        )
+    return int(choice)
+
+
+def _highest_rank(representation: Any, n_features: int) -> int:
+    """The least of the features, the code and the layers between, as far as the parameters tell."""
+    if isinstance(representation, FrozenEstimator):
+        return max_tangents(representation.estimator.model_)
+    if isinstance(representation, StackedAutoencoder):
+        layers = representation._checked_layers()
+        return min(_highest_rank(layer, n_features) for layer in layers)
+    if representation.encoder is not None:
+        return n_features
+    return min(n_features, *map(int, representation.hidden_layer_sizes), int(representation.n_components))
 
 
 def tangent_planes(representation: BaseAutoencoder, rows: Any, n_tangents: int) -> np.ndarray:
     """The tangent plane at each row, of shape (rows, tangents, features); see `geometry.map_tangents`.
+
+    Planes that are mapped are in a file without a name, which the system removes with the last reference to them.
 
     Args:
         representation: a fitted auto-encoder.
@@ -56,15 +87,14 @@ def tangent_planes(representation: BaseAutoencoder, rows: Any, n_tangents: int) 
 
     Raises:
         ValueError: if `n_tangents` is more than the Jacobian's highest rank.
+        OSError: if there is no room for the file.
     """
     model = representation.model_
     if n_tangents == 0:
         return np.zeros((rows.shape[0], 1, model.n_features), model.dtype)
     with precision(model.dtype):
-        return map_tangents(model, rows, n_tangents, uint8_scale=representation._uint8_scale, max_bytes=MAX_BYTES)
-
-
-def forget_planes(planes: np.ndarray | None) -> None:
-    """Remove the file of planes that are mapped."""
+        planes = map_tangents(model, rows, n_tangents, uint8_scale=representation._uint8_scale, max_bytes=MAX_BYTES)
     if isinstance(planes, np.memmap) and planes.filename is not None:
-        Path(planes.filename).unlink(missing_ok=True)
+        with suppress(PermissionError):  # where a file that is open cannot be removed
+            Path(planes.filename).unlink()
+    return planes
