@@ -31,7 +31,7 @@ CAE = {"kind": "cae", **PRETRAINING, "contraction": 0.1}
 # Model, its layer, the settings' line in the search, and the paper's error, mean squared entry of J, and SAT.
 MODELS = {
     "cae": ("CAE", CAE, "icml2011-table1:3", (1.14, 0.73e-4, 86.36)),
-    "cae-smooth": ("CAE, fine-tuned with smoothness", CAE, "icml2011-table1:7", (1.14, 0.73e-4, 86.36)),
+    "cae-smooth": ("CAE, fine-tuned with smoothness", CAE, "icml2011-table1:7", (None, None, None)),
     "dae-g": (
         "DAE-g",
         {"kind": "dae", **PRETRAINING, "corruption": "gaussian", "corruption_std": 0.3},
