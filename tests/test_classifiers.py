@@ -45,9 +45,12 @@ KINDS: dict[str, Any] = {"classifier": ContractiveClassifier, "mtc": ManifoldTan
 
 def make(kind: Any = ContractiveClassifier, **parameters: Any) -> Any:
     """A classifier of few epochs on a representation that all tests share, unless said otherwise."""
-    tangents = {"n_tangents": 3} if kind is not ContractiveClassifier else {}
-    training = {"max_epochs": 15, "learning_rate": 0.01} if kind is not TangentNeighborsClassifier else {}
-    return kind(**({"representation": FrozenEstimator(CAE), "random_state": 0} | tangents | training | parameters))
+    options: dict[str, Any] = {"representation": FrozenEstimator(CAE), "random_state": 0}
+    if kind is not ContractiveClassifier:
+        options["n_tangents"] = 3
+    if kind is not TangentNeighborsClassifier:
+        options |= {"max_epochs": 15, "learning_rate": 0.01}
+    return kind(**options | parameters)
 
 
 def weights_of(classifier: Any) -> list[bytes]:
@@ -85,7 +88,8 @@ def test_the_representation_is_fitted_on_all_rows_with_a_seed_of_its_own(kind):
 def test_a_frozen_representation_is_used_as_it_is(kind):
     classifier = make(kind).fit(X, Y)
     assert classifier.representation_ is CAE
-    assert clone(classifier).fit(X, Y).representation_ is CAE
+    copied: Any = clone(classifier)
+    assert copied.fit(X, Y).representation_ is CAE
 
 
 def test_rows_without_labels_count_only_where_a_term_uses_them():

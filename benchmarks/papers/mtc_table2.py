@@ -24,8 +24,8 @@ FINE_TUNING = {
     "batch_size": 100,
     "max_epochs": 30,
 }
-FEW_LABELS = {"batch_size": 20, "max_epochs": 60}  # where labelled rows alone are gone through
-ALL_ROWS = {"max_epochs": 15}  # where all rows are, with a minibatch of labelled ones beside each
+FEW_LABELS: dict[str, object] = {"batch_size": 20, "max_epochs": 60}  # where labelled rows alone are gone through
+ALL_ROWS: dict[str, object] = {"max_epochs": 15}  # where all rows are, with a minibatch of labelled ones beside each
 TANGENTS = {"n_tangents": 15, "tangent_weight": 0.1, "n_tangent_probes": 1}
 SMOOTHNESS = {"smoothness": "spectral", "smoothness_weight": 1.0, "smoothness_radius": 1.5}
 MODELS = {

@@ -19,7 +19,7 @@ _FEW = {"classifier.learning_rate": (3e-4, 1e-3), "classifier.dropout": (0.0, 0.
 Path = str | tuple[str, ...]  # of one setting, or of several that change together
 
 # Table -> row, or the part of its key before "-", or "*" for every other row -> what is tried.
-GRIDS: Mapping[str, Mapping[str, Mapping[Path, tuple[Any, ...]]]] = {
+GRIDS: Mapping[str, Mapping[str, Mapping[Any, tuple[Any, ...]]]] = {
     "icml2011-table1": {
         "cae": {"layers.0.contraction": (0.1,), **_ONE_LAYER},
         "cae-smooth": {

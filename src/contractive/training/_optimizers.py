@@ -1,6 +1,6 @@
 """Optimisers by name, or optax's own objects."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
 from types import MappingProxyType
 from typing import Any
@@ -25,9 +25,9 @@ OPTIMIZERS = MappingProxyType(
 """Every optimiser by name; momentum is 0.9, Adam has the defaults of its paper."""
 
 
-DECAYS = MappingProxyType(
+DECAYS: Mapping[str, Callable[[float, int], LearningRate]] = MappingProxyType(
     {
-        "none": optax.constant_schedule,
+        "none": lambda rate, n_updates: rate,
         "linear": lambda rate, n_updates: optax.linear_schedule(rate, 0.0, n_updates),
         "cosine": lambda rate, n_updates: optax.cosine_decay_schedule(rate, n_updates),
     }
@@ -51,7 +51,7 @@ def decayed_rate(name: str, learning_rate: float, n_updates: int) -> LearningRat
         >>> print(decayed_rate("linear", 0.1, 10)(5))
         0.05
     """
-    return learning_rate if name == "none" else DECAYS[name](learning_rate, n_updates)
+    return DECAYS[name](learning_rate, n_updates)
 
 
 class NamedOptimizer(optax.GradientTransformation):
