@@ -196,8 +196,11 @@ def _fit_into(
                 check_interrupt()
 
             estimator.set_params(callbacks=[follow])
-            estimator.fit(rows, source.labels, validation_data=source.validation)
-        folder.write_model(estimator.save)  # the validation rows may have gone back to better weights
+            try:
+                estimator.fit(rows, source.labels, validation_data=source.validation)
+            finally:
+                if folder.is_published:  # the validation rows may have gone back to better weights
+                    folder.write_model(estimator.save)
     except KeyboardInterrupt as interrupt:
         if not folder.is_published:
             raise Interrupted(

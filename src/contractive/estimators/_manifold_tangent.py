@@ -35,7 +35,8 @@ class ManifoldTangentClassifier(BaseClassifier):
         tangent_weight: beta >= 0, the coefficient of sum_u ||(do/dx) u||^2.
         n_tangent_probes: 0 for all directions, exactly; n >= 1 for n random combinations of them an update, an unbiased
             estimate that costs n / n_tangents as much.
-        dropout: share of the hidden units of every layer that is left out, anew for every row and update, in [0, 1).
+        dropout: share of the hidden units of every layer that is left out, anew for every row and update, in [0, 1);
+            of an encoder of the user's own, of the code.
         input_dropout: likewise of the entries of x.
         max_norm: the largest Euclidean norm of a unit's incoming weights, > 0; None for no limit.
         contraction: lambda >= 0 of what `penalty` names, kept on during fine-tuning, on all rows.

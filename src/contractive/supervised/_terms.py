@@ -44,6 +44,9 @@ def dropout(h: Hidden, rate: Rate, *, key: RandomKey) -> Hidden:
         rate: in [0, 1).
         key: what the draws depend on.
 
+    Returns:
+        An array of the same shape.
+
     References:
         Srivastava et al., Dropout, JMLR 2014, section 4; scaled in training instead of in use.
     """
@@ -64,6 +67,9 @@ def logits_with_dropout(
         rate: share of hidden units left out, in [0, 1).
         input_rate: share of the entries of x left out, in [0, 1).
         key: what the draws depend on.
+
+    Returns:
+        z = V h + c with the code h of what is left.
     """
     layers = classifier.autoencoder.encoder_layers
     keys = jax.random.split(key, 2 + len(layers or ()))
@@ -116,6 +122,9 @@ def tangent_propagation_estimate(
         n_probes: combinations of the tangents, >= 1.
         key: what the signs depend on.
 
+    Returns:
+        The mean over probes of the sum over classes of the squared directional derivatives.
+
     References:
         Hutchinson, A stochastic estimator of the trace of the influence matrix, 1989, section 2.
     """
@@ -134,6 +143,9 @@ def worst_direction(classifier: Classifier, x: Visible, *, n_iterations: int, ke
         x: one example.
         n_iterations: steps of the power iteration, >= 1.
         key: what the start depends on.
+
+    Returns:
+        A direction of length 1; where the derivative is 0, the random start.
 
     References:
         Miyato et al., Distributional Smoothing with Virtual Adversarial Training, ICLR 2016, section 3.1, where the
@@ -170,6 +182,9 @@ def smoothness(classifier: Classifier, x: Visible, *, radius: Rate, n_iterations
         radius: length of the step, > 0, in units of x.
         n_iterations: steps of the power iteration for d, >= 1.
         key: what its start depends on.
+
+    Returns:
+        The divergence, >= 0, a sum over classes.
 
     References:
         Miyato et al., Distributional Smoothing with Virtual Adversarial Training, ICLR 2016, equations (1) to (3).
