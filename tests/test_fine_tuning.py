@@ -164,3 +164,22 @@ def test_the_step_size_falls_as_it_says(name, shares):
     np.testing.assert_allclose(values, 0.2 * np.array(shares), atol=1e-9)
     # The same object for the same arguments, so that the compiled step is shared.
     assert resolve_optimizer("adam", decayed_rate(name, 0.2, 10)) == resolve_optimizer("adam", rate)
+
+
+def test_records_are_the_same_whatever_the_chunks(monkeypatch: pytest.MonkeyPatch):
+    def losses() -> list[tuple[float, float]]:
+        found: list[Any] = []
+        fine_tune(
+            linear_classifier(),
+            SupervisedObjective(),
+            SupervisedRows(ROWS, LABELS),
+            optax.sgd(0.1),
+            batch_size=4,
+            max_epochs=2,
+            on_epoch=lambda classifier, record: found.append((record.log_loss, record.error_rate)),
+        )
+        return found
+
+    whole = losses()
+    monkeypatch.setattr("contractive.supervised._loop._MAX_CHUNK", 2)
+    np.testing.assert_allclose(losses(), whole, rtol=1e-12)
