@@ -36,7 +36,7 @@ def test_early_stopping_ends_early_and_keeps_the_best_weights(
     call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     drawn: list[Any] = []
-    monkeypatch.setattr("contractive.runs.learning_curves", lambda *curves, axes: drawn.extend(curves))
+    monkeypatch.setattr("contractive.runs.learning_curves", lambda *curves, axes: drawn.extend(curves) or axes)
     outcome = call("train", "digits", "--out", "run", "--epochs", 40, "--seed", 1, *RISING_OPTIONS)
     assert (outcome.code, outcome.err) == (0, "")
     held_out = [record["validation_error"] for record in history(tmp_path / "run")]

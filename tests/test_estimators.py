@@ -15,7 +15,7 @@ from sklearn.exceptions import NotFittedError
 from contractive import ContractiveAutoencoder, DenoisingAutoencoder, StackedAutoencoder, batched
 from contractive.estimators import ESTIMATORS
 from contractive.penalties import WeightDecay
-from contractive.presets import MODELS, PRESETS
+from contractive.presets import CLASSIFIERS, MODELS, PRESETS
 from contractive.training import run_chunk
 from toys import X, small
 
@@ -188,7 +188,8 @@ def test_models_are_estimators_with_parameters():
     for name, parameters in MODELS.values():
         assert set(parameters) <= set(ESTIMATORS[name]().get_params())
     kinds = {kind.__name__ for kind in (ContractiveAutoencoder, DenoisingAutoencoder, StackedAutoencoder)}
-    assert {name for name, _ in MODELS.values()} == kinds == set(ESTIMATORS)
+    assert {name for name, _ in MODELS.values()} == kinds
+    assert kinds | {name for name, _ in CLASSIFIERS.values()} == set(ESTIMATORS)
 
 
 def test_a_second_estimator_of_the_same_shape_compiles_nothing():

@@ -204,16 +204,17 @@ def test_tangent_distance_is_that_of_least_squares(n_own, n_other):
         together = np.concatenate([own, -other]).T
         rest = (x - y) + together @ np.linalg.lstsq(together, y - x, rcond=None)[0]
         value = two_sided_tangent_distance_sq(*map(jnp.asarray, (x, own, y, other)))
-        np.testing.assert_allclose(value, rest @ rest, rtol=1e-3)
+        np.testing.assert_allclose(value, rest @ rest, rtol=1e-8)
         back = two_sided_tangent_distance_sq(*map(jnp.asarray, (y, other, x, own)))
-        np.testing.assert_allclose(back, value, rtol=1e-3)
+        np.testing.assert_allclose(back, value, rtol=1e-8)
 
 
 def test_planes_at_a_small_angle_are_a_little_too_far_apart():
-    # They meet, but only far away: the ridge costs 1e-5 b^2 for the step b that it takes.
-    own, other = jnp.eye(3)[:1], jnp.array([[np.sqrt(1 - 0.1**2), 0.1, 0]])
-    value = two_sided_tangent_distance_sq(jnp.eye(3)[1], own, jnp.zeros(3), other)
-    np.testing.assert_allclose(value, 1e-5 / (0.1**2 + 1e-5), rtol=1e-6)
+    # They meet, but only far away: a ridge of 100 units in the last place stands against the squared sine.
+    axes, ridge = jnp.eye(3, dtype="float32"), 100 * np.finfo("float32").eps
+    other = jnp.array([[np.sqrt(1 - 0.1**2), 0.1, 0]], "float32")
+    value = two_sided_tangent_distance_sq(axes[1], axes[:1], jnp.zeros(3, "float32"), other)
+    np.testing.assert_allclose(value, ridge / (0.1**2 + ridge), rtol=0.01)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
