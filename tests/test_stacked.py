@@ -159,12 +159,14 @@ def test_sample_weights_are_those_of_every_layer_and_of_all_together():
     np.testing.assert_allclose(weighted.transform(X), repeated.transform(X), rtol=1e-4)
 
 
-def test_early_stopping_of_a_layer_gives_the_next_one_its_best_codes():
-    first, second = layers()
-    first.set_params(early_stopping=True, learning_rate=lambda count: jnp.where(count < 3, 0.01, -0.01))
-    stack = stacked(layers=[first, second]).fit(X)
-    assert stack.layers_[0].best_epoch_ < 3
-    assert_same_layers(stack, by_hand(first, second))
+@pytest.mark.parametrize("number", [0, 1])
+def test_early_stopping_of_a_layer_keeps_its_best_weights(number: int):
+    given = layers()
+    schedule = {"learning_rate": lambda count: jnp.where(count < 3, 0.01, -0.01), "max_epochs": 4}
+    given[number].set_params(early_stopping=True, **schedule)
+    stack = stacked(layers=given).fit(X)
+    assert stack.layers_[number].best_epoch_ < 4
+    assert_same_layers(stack, by_hand(*given))
 
 
 @pytest.mark.parametrize(("layer", "n_layers", "n_epochs"), [(0, 1, 2), (1, 2, 4)])
