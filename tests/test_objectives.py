@@ -136,8 +136,8 @@ def test_rows_that_are_the_same_to_float32s_digits_draw_the_same(x64):
     x = np.random.RandomState(0).normal(size=(5, 16))
     moved = x * (1 + 4 * np.finfo(float).eps)
     assert (x != moved).all()
-    keys = [jax.random.key_data(keys_of_rows(jax.random.key(0), rows)) for rows in (x, moved)]
-    np.testing.assert_array_equal(*keys)
+    one, other = (jax.random.key_data(keys_of_rows(jax.random.key(0), rows)) for rows in (x, moved))
+    np.testing.assert_array_equal(one, other)
 
 
 def test_both_zeros_are_one(x64):
