@@ -168,10 +168,12 @@ def _config(job: Job, estimator: Any, source: LabeledSource) -> dict[str, Any]:
 
 def _rows_an_epoch(estimator: Any, source: LabeledSource) -> int:
     """Rows that an epoch goes through: all where a term asks for rows without a label, else those with one."""
+    from ..estimators import is_unlabeled
+
     asks = estimator.contraction or getattr(estimator, "tangent_weight", 0)
     if asks or (estimator.smoothness is not None and estimator.smoothness_weight):
         return len(source.labels)
-    return len(source.labels) if estimator.unlabeled is None else int((source.labels != estimator.unlabeled).sum())
+    return int((~is_unlabeled(source.labels, estimator.unlabeled)).sum())
 
 
 def _fit_into(

@@ -62,7 +62,9 @@ def keep_few_labels(labels: np.ndarray, unlabeled: Any, n_labels: int, seed: int
     """
     import numpy as np
 
-    known = np.flatnonzero(_is_known(labels, unlabeled))
+    from ..estimators import is_unlabeled
+
+    known = np.flatnonzero(~is_unlabeled(labels, unlabeled))
     classes, numbers = np.unique(labels[known], return_inverse=True)
     if n_labels < len(classes):
         raise ValueError(f"`--n-labels` must be at least the number of classes, {len(classes)}; got {n_labels}.")
@@ -96,9 +98,9 @@ def measure(estimator: Any, rows: Any, labels: np.ndarray, *, name: str) -> Meas
     """
     import numpy as np
 
-    from ..estimators import known_labels
+    from ..estimators import is_unlabeled, known_labels
 
-    known = _is_known(labels, estimator.unlabeled)
+    known = ~is_unlabeled(labels, estimator.unlabeled)
     if not known.any():
         raise ValueError(f"{name!r} must have rows with a label; got {len(labels)} without.")
     if not known.all():
@@ -107,17 +109,6 @@ def measure(estimator: Any, rows: Any, labels: np.ndarray, *, name: str) -> Meas
     scores = estimator.predict_log_proba(rows)
     wrong = scores.argmax(axis=1) != numbers
     return Measured(float(wrong.mean()), float(-scores[np.arange(len(scores)), numbers].mean()), len(scores))
-
-
-def _is_known(labels: np.ndarray, unlabeled: Any) -> np.ndarray:
-    """Which rows have a label."""
-    import numpy as np
-
-    if unlabeled is None:
-        return np.ones(len(labels), bool)
-    if unlabeled != unlabeled:  # NaN, which equals nothing
-        return labels == labels
-    return np.asarray(labels != unlabeled)
 
 
 def _unused_value(classes: np.ndarray) -> Any:

@@ -10,7 +10,7 @@ from sklearn.utils.multiclass import check_classification_targets
 
 from .._validation import shown
 
-__all__ = ["UNKNOWN", "encode_labels", "known_labels", "split_stratified"]
+__all__ = ["UNKNOWN", "encode_labels", "is_unlabeled", "known_labels", "split_stratified"]
 
 UNKNOWN = -1  # in the place of a class's number
 
@@ -29,7 +29,7 @@ def encode_labels(X: Any, y: Any, unlabeled: Any) -> tuple[np.ndarray, np.ndarra
     """
     labels = column_or_1d(y, warn=True)
     check_consistent_length(X, labels)
-    missing = _is_unlabeled(labels, unlabeled)
+    missing = is_unlabeled(labels, unlabeled)
     known = labels[~missing]
     if not len(known):
         raise ValueError(f"`y` must have labels; got {len(labels)} rows, all of them `unlabeled` ({shown(unlabeled)}).")
@@ -97,7 +97,11 @@ def split_stratified(encoded: np.ndarray, fraction: float, seed: int) -> tuple[n
     return np.setdiff1d(np.arange(len(encoded)), chosen), chosen
 
 
-def _is_unlabeled(labels: np.ndarray, unlabeled: Any) -> np.ndarray:
+def is_unlabeled(labels: np.ndarray, unlabeled: Any) -> np.ndarray:
+    """Which rows have no label: none of them where `unlabeled` is None, else those that hold it.
+
+    NaN and pandas' missing value stand for each other and for None among the labels.
+    """
     if unlabeled is None:
         return np.zeros(len(labels), bool)
     if _is_missing(unlabeled):
