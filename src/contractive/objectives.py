@@ -160,9 +160,9 @@ def _row_words(x: Visible) -> UInt32[Array, " 2"]:
 
     So the order of the rows of a minibatch does not matter, and a row that is there twice counts as one of weight 2.
     """
-    one_zero = jnp.where(x == 0, jnp.zeros_like(x), x)  # -0.0 is 0.0; compilers take x + 0 for x
     # To float32's digits, so that what float64 makes of the same rows in another order of summation is the same row.
-    one_zero = one_zero.astype(jnp.float32)
+    x = x.astype(jnp.float32)
+    one_zero = jnp.where(x == 0, jnp.zeros_like(x), x)  # -0.0 is 0.0; compilers take x + 0 for x
     words = jax.lax.bitcast_convert_type(one_zero, jnp.uint32).ravel()
     places = jnp.arange(1, words.size + 1, dtype=jnp.uint32)
 
