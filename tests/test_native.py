@@ -1,5 +1,7 @@
 """The compiled kernel against the JAX loop: the same job by two routes, and what happens without a compiler."""
 
+import platform
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -110,6 +112,33 @@ def test_threads_change_nothing_but_rounding(threads):
     for array, same, alone in zip(run(threads), run(threads), run(1), strict=True):
         assert array.tobytes() == same.tobytes()
         np.testing.assert_allclose(array, alone, atol=1e-5 * float(np.abs(alone).max()), rtol=0)
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="the flags are those of x86-64")
+@pytest.mark.parametrize("instructions", ["x86-64", "x86-64-v3"])
+@pytest.mark.parametrize("batch_size", [3, 10, MAX_BATCH])
+def test_vectors_of_any_width_compute_the_same(instructions, batch_size, monkeypatch):
+    if instructions == "x86-64-v3" and "avx2" not in Path("/proc/cpuinfo").read_text():
+        pytest.skip("this processor has no AVX2")
+    rows = rows_of(57, 70, np.uint8)
+    expected = fit(rows, 9, "jax", batch_size=batch_size)
+    flags = tuple(f"-march={instructions}" if flag.startswith("-march") else flag for flag in native._FLAGS)
+    monkeypatch.setattr(native, "_FLAGS", flags)
+    build_kernel.cache_clear()
+    try:
+        assert_same(fit(rows, 9, "native", batch_size=batch_size), expected)
+    finally:
+        build_kernel.cache_clear()
+
+
+def test_the_kernel_is_worth_choosing():
+    # Vectors wider than the processor's once made it ten times slower than what it replaces.
+    rows = rows_of(3000, 784, np.uint8)
+
+    def seconds(engine):
+        return min(record.seconds for record in fit(rows, 500, engine, max_epochs=4).history)
+
+    assert seconds("native") < 2 * seconds("jax")
 
 
 def test_extreme_weights_end_in_finite_costs_as_on_jax():

@@ -22,7 +22,7 @@ from .._files import cache_folder, write_atomically
 __all__ = ["MAX_BATCH", "Kernel", "build_kernel"]
 
 MAX_BATCH = 16
-_UNITS, _LANES, _MAX_THREADS = 4, 16, 64
+_UNITS, _GROUP, _MAX_THREADS = 4, 16, 64
 # -fno-math-errno lets the square root be an instruction; contraction to fused multiply-adds is the compiler's default.
 _FLAGS = ("-std=gnu11", "-O3", "-march=native", "-fno-math-errno", "-shared", "-fPIC", "-pthread")
 _SECONDS_TO_COMPILE = 60
@@ -49,7 +49,7 @@ class Kernel:
 
     def __init__(self, path: Path, n_features: int):
         self._function = ctypes.CDLL(str(path)).tied_sgd
-        self._width = -(-n_features // _LANES) * _LANES
+        self._width = -(-n_features // _GROUP) * _GROUP
         self._n_features = n_features
 
     def run(
@@ -91,7 +91,7 @@ class Kernel:
         filled[:n_hidden, : self._n_features] = weight
         hidden, visible = np.zeros(n_units, np.float32), np.zeros(self._width, np.float32)
         hidden[:n_hidden], visible[: self._n_features] = hidden_bias, visible_bias
-        threads = min(threads or len(os.sched_getaffinity(0)), n_units // _UNITS, self._width // _LANES, _MAX_THREADS)
+        threads = min(threads or len(os.sched_getaffinity(0)), n_units // _UNITS, self._width // _GROUP, _MAX_THREADS)
         pointers = (array.ctypes.data for array in (filled, hidden, visible, rows, order, costs))
         numbers = (len(rows), *bounds, n_hidden, n_units, threads, contraction, learning_rate, scale)
         if self._function(ctypes.byref(_Job(*pointers, *numbers))):

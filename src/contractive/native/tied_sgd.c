@@ -13,6 +13,8 @@
  * |W_i|^2 comes out of the update of the minibatch before, in registers. Compiled for one shape at a time:
  *   FEATURES, BATCH (<= 16), ROW (uint8_t or float), JACOBIAN (0: neither penalty nor its norm is computed).
  */
+#define _GNU_SOURCE
+#include <linux/futex.h>
 #include <math.h>
 #include <pthread.h>
 #include <sched.h>
@@ -21,13 +23,30 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
+/* Vectors as wide as the processor's registers, and no more of them at a time than it has: wider ones the compiler
+ * would cut up and keep in memory, ten times as slow. */
+#if defined(__AVX512F__)
 #define LANES 16
+#define TILE BATCH /* rows that two filters meet in registers */
+#define COLUMNS 5                                                  /* groups of a filter updated in registers */
+#else
+#if defined(__AVX2__)
+#define LANES 8
+#else
+#define LANES 4
+#endif
+#define TILE (BATCH < 5 ? BATCH : 5)
+#define COLUMNS 1
+#endif
+#define GROUP 16                                                   /* floats that everything is filled up to */
+#define VECTORS (GROUP / LANES)
 #define UNITS 4                                                    /* units that one turn of a loop works on */
-#define WIDTH ((FEATURES + LANES - 1) / LANES * LANES)             /* features, filled up to whole vectors */
-#define COLUMNS 5                                                  /* vectors of a filter updated in registers */
+#define WIDTH ((FEATURES + GROUP - 1) / GROUP * GROUP)             /* features, filled up */
 #define MAX_THREADS 64
-#define SPINS 4000                                                 /* looks at a barrier before giving the core away */
+#define SPINS 4000                                                 /* looks at a barrier before going to sleep */
 
 typedef float vec __attribute__((vector_size(4 * LANES), aligned(4)));
 typedef int32_t ivec __attribute__((vector_size(4 * LANES), aligned(4)));
@@ -44,10 +63,10 @@ typedef struct {
 
 typedef struct {
     float x[BATCH * WIDTH], d_output[BATCH * WIDTH];
-    float *hidden, *norms;                                         /* (n_units, LANES), (n_units) */
+    float *hidden, *norms;                                         /* (n_units, GROUP), (n_units) */
     float *output;                                                 /* (threads, BATCH, WIDTH) */
-    float error[MAX_THREADS], frobenius[MAX_THREADS][LANES];
-    atomic_int arrived, generation, gate;
+    float error[MAX_THREADS], frobenius[MAX_THREADS][GROUP];
+    atomic_int arrived, generation, sleeping, gate;
 } shared;
 
 static inline vec load(const float *p) { return *(const vec *)p; }
@@ -55,8 +74,10 @@ static inline void store(float *p, vec v) { *(vec *)p = v; }
 static inline vec fill(float a) { return a - (vec){0}; }
 static inline vec choose(ivec mask, vec a, vec b) { return (vec)((mask & (ivec)a) | (~mask & (ivec)b)); }
 
+/* 1 in the lanes whose number is below n, else 0. */
 static inline vec lanes_below(int n) {
-    const ivec lane = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    ivec lane;
+    for (int l = 0; l < LANES; l++) lane[l] = l;
     return choose(lane < n, fill(1), fill(0));
 }
 
@@ -105,33 +126,44 @@ static void wait_for_all(shared *common, int threads) {
     if (atomic_fetch_add(&common->arrived, 1) == threads - 1) {
         atomic_store(&common->arrived, 0);
         atomic_fetch_add(&common->generation, 1);
+        if (atomic_load(&common->sleeping)) syscall(SYS_futex, &common->generation, FUTEX_WAKE_PRIVATE, MAX_THREADS);
         return;
     }
-    for (int spins = 0; atomic_load_explicit(&common->generation, memory_order_acquire) == generation; spins++)
-        if (spins > SPINS) sched_yield(); /* another process wants the core */
+    for (int spins = 0; spins < SPINS; spins++)
+        if (atomic_load_explicit(&common->generation, memory_order_acquire) != generation) return;
+    /* Another process has the core that the others wait for: to sleep, not to yield, is what gets them one soon. */
+    atomic_fetch_add(&common->sleeping, 1);
+    while (atomic_load(&common->generation) == generation)
+        syscall(SYS_futex, &common->generation, FUTEX_WAIT_PRIVATE, generation, NULL);
+    atomic_fetch_sub(&common->sleeping, 1);
 }
 
-/* out[u][i] = rows_i . filter_u for two filters: 2 BATCH sums kept in registers. */
-static inline void multiply_two(const float *filter, const float *rows, float out[2][LANES]) {
-    vec first[BATCH], second[BATCH];
-    for (int i = 0; i < BATCH; i++) first[i] = second[i] = fill(0);
+/* out[u][i] = rows_i . filter_u for two filters and the rows from..from+count-1: 2 count sums kept in registers. */
+static inline __attribute__((always_inline)) void multiply_two(const float *filter, const float *rows,
+                                                               float out[2][GROUP], int from, const int count) {
+    vec first[TILE], second[TILE];
+    for (int i = 0; i < count; i++) first[i] = second[i] = fill(0);
     for (int j = 0; j < WIDTH; j += LANES) {
         const vec a = load(filter + j), b = load(filter + WIDTH + j);
 #pragma GCC unroll 16
-        for (int i = 0; i < BATCH; i++) {
-            const vec row = load(rows + i * WIDTH + j);
+        for (int i = 0; i < count; i++) {
+            const vec row = load(rows + (from + i) * WIDTH + j);
             first[i] += a * row;
             second[i] += b * row;
         }
     }
-    for (int i = 0; i < BATCH; i++) {
-        out[0][i] = sum(first[i]);
-        out[1][i] = sum(second[i]);
+    for (int i = 0; i < count; i++) {
+        out[0][from + i] = sum(first[i]);
+        out[1][from + i] = sum(second[i]);
     }
 }
 
-static inline void multiply_units(const float *filter, const float *rows, float out[UNITS][LANES]) {
-    for (int unit = 0; unit < UNITS; unit += 2) multiply_two(filter + unit * WIDTH, rows, out + unit);
+static inline void multiply_units(const float *filter, const float *rows, float out[UNITS][GROUP]) {
+    for (int unit = 0; unit < UNITS; unit += 2) {
+        int i = 0;
+        for (; i + TILE <= BATCH; i += TILE) multiply_two(filter + unit * WIDTH, rows, out + unit, i, TILE);
+        if (BATCH % TILE) multiply_two(filter + unit * WIDTH, rows, out + unit, i, BATCH % TILE);
+    }
 }
 
 static inline float norm_sq(const float *filter) {
@@ -149,32 +181,36 @@ static void gather(const job *task, shared *common, int64_t minibatch, int from,
 }
 
 /* Pass 1: the codes of this thread's units, and what they add to the output. */
-static void encode(const job *task, shared *common, int thread, int from, int to, vec present) {
-    float *output = common->output + (size_t)thread * BATCH * WIDTH;
+static void encode(const job *task, shared *common, int thread, int from, int to, int size) {
+    float *output = common->output + (size_t)thread * BATCH * WIDTH, *frobenius = common->frobenius[thread];
     memset(output, 0, sizeof(float) * BATCH * WIDTH);
-    vec frobenius = fill(0);
+    memset(frobenius, 0, sizeof(float) * GROUP);
     for (int unit = from; unit < to; unit += UNITS) {
         const float *filter = task->weight + (size_t)unit * WIDTH;
-        float *hidden = common->hidden + unit * LANES, a[UNITS][LANES] = {{0}};
+        float *hidden = common->hidden + unit * GROUP, a[UNITS][GROUP] = {{0}};
         multiply_units(filter, common->x, a);
-        for (int u = 0; u < UNITS; u++) {
-            vec h = 1.0f / (1.0f + vexp(-(load(a[u]) + task->hidden_bias[unit + u])));
-            if (unit + u >= task->n_hidden) h = fill(0); /* a unit that only fills up stays without effect */
-            store(hidden + u * LANES, h);
-            if (JACOBIAN) frobenius += h * (1.0f - h) * h * (1.0f - h) * common->norms[unit + u];
-        }
-        for (int j = 0; j < WIDTH; j += LANES) {
-            vec w[UNITS];
-            for (int u = 0; u < UNITS; u++) w[u] = load(filter + u * WIDTH + j);
+        for (int u = 0; u < UNITS; u++)
+            for (int i = 0; i < GROUP; i += LANES) {
+                vec h = 1.0f / (1.0f + vexp(-(load(a[u] + i) + task->hidden_bias[unit + u])));
+                if (unit + u >= task->n_hidden) h = fill(0); /* a unit that only fills up stays without effect */
+                store(hidden + u * GROUP + i, h);
+                const vec slope = h * (1.0f - h) * lanes_below(size - i);
+                if (JACOBIAN) store(frobenius + i, load(frobenius + i) + slope * slope * common->norms[unit + u]);
+            }
+        for (int j = 0; j < WIDTH; j += GROUP) {
+            vec w[UNITS][VECTORS];
+            for (int u = 0; u < UNITS; u++)
+                for (int q = 0; q < VECTORS; q++) w[u][q] = load(filter + u * WIDTH + j + q * LANES);
 #pragma GCC unroll 16
             for (int i = 0; i < BATCH; i++) {
-                vec z = load(output + i * WIDTH + j);
-                for (int u = 0; u < UNITS; u++) z += w[u] * hidden[u * LANES + i];
-                store(output + i * WIDTH + j, z);
+                vec z[VECTORS];
+                for (int q = 0; q < VECTORS; q++) z[q] = load(output + i * WIDTH + j + q * LANES);
+                for (int u = 0; u < UNITS; u++)
+                    for (int q = 0; q < VECTORS; q++) z[q] += w[u][q] * hidden[u * GROUP + i];
+                for (int q = 0; q < VECTORS; q++) store(output + i * WIDTH + j + q * LANES, z[q]);
             }
         }
     }
-    store(common->frobenius[thread], frobenius * present);
 }
 
 /* Between: the derivative at the output of these features, and their part of the cross-entropy. */
@@ -199,46 +235,59 @@ static void compare(const job *task, shared *common, int thread, int from, int t
     common->error[thread] = sum(error);
 }
 
-/* W_u <- keep_u W_u + sum_m step_mu [x; d_z]_m over some columns, in registers. */
-#define UPDATE_COLUMNS(COUNT)                                                                                  \
-    {                                                                                                          \
-        vec new[UNITS][COUNT];                                                                                 \
-        for (int u = 0; u < UNITS; u++)                                                                        \
-            for (int q = 0; q < COUNT; q++) new[u][q] = keep[u] * load(filter + u * WIDTH + j + q * LANES);    \
-        for (int m = 0; m < 2 * BATCH; m++) {                                                                  \
-            const float *row = (m < BATCH ? common->x + m * WIDTH : common->d_output + (m - BATCH) * WIDTH) + j; \
-            vec v[COUNT];                                                                                      \
-            for (int q = 0; q < COUNT; q++) v[q] = load(row + q * LANES);                                      \
-            for (int u = 0; u < UNITS; u++)                                                                    \
-                for (int q = 0; q < COUNT; q++) new[u][q] += step[m][u] * v[q];                                \
-        }                                                                                                      \
-        for (int u = 0; u < UNITS; u++)                                                                        \
-            for (int q = 0; q < COUNT; q++) {                                                                  \
-                store(filter + u * WIDTH + j + q * LANES, new[u][q]);                                          \
-                if (JACOBIAN) total[u] += new[u][q] * new[u][q];                                               \
-            }                                                                                                  \
-        j += COUNT * LANES;                                                                                    \
+/* W_u <- keep_u W_u + sum_m step_mu [x; d_z]_m over `count` vectors from column j on, in registers. */
+static inline __attribute__((always_inline)) void update_columns(const shared *common, float *filter, int j,
+                                                                 const int count, const float *keep,
+                                                                 const float step[2 * BATCH][UNITS], vec *total) {
+    vec new[UNITS][COLUMNS * VECTORS];
+    for (int u = 0; u < UNITS; u++)
+#pragma GCC unroll 16
+        for (int q = 0; q < count; q++) new[u][q] = keep[u] * load(filter + u * WIDTH + j + q * LANES);
+    for (int m = 0; m < 2 * BATCH; m++) {
+        const float *row = (m < BATCH ? common->x + m * WIDTH : common->d_output + (m - BATCH) * WIDTH) + j;
+        vec v[COLUMNS * VECTORS];
+#pragma GCC unroll 16
+        for (int q = 0; q < count; q++) v[q] = load(row + q * LANES);
+        for (int u = 0; u < UNITS; u++)
+#pragma GCC unroll 16
+            for (int q = 0; q < count; q++) new[u][q] += step[m][u] * v[q];
     }
+    for (int u = 0; u < UNITS; u++)
+#pragma GCC unroll 16
+        for (int q = 0; q < count; q++) {
+            store(filter + u * WIDTH + j + q * LANES, new[u][q]);
+            if (JACOBIAN) total[u] += new[u][q] * new[u][q];
+        }
+}
 
 /* Pass 2: the derivative at this thread's units, and their update. */
-static void learn(const job *task, shared *common, int from, int to, vec present, int size) {
+static void learn(const job *task, shared *common, int from, int to, int size) {
     const float rate = task->rate / size, twice = 2 * task->contraction;
     for (int unit = from; unit < to; unit += UNITS) {
-        float *filter = task->weight + (size_t)unit * WIDTH, d[UNITS][LANES] = {{0}}, step[2 * BATCH][UNITS], keep[UNITS];
+        float *filter = task->weight + (size_t)unit * WIDTH;
+        float d[UNITS][GROUP] = {{0}}, step[2 * BATCH][UNITS], keep[UNITS];
         multiply_units(filter, common->d_output, d);
         for (int u = 0; u < UNITS; u++) {
-            const vec h = load(common->hidden + (unit + u) * LANES), slope = h * (1.0f - h);
-            vec d_a = load(d[u]);
-            if (JACOBIAN) d_a += twice * common->norms[unit + u] * slope * (1.0f - 2.0f * h);
-            d_a *= slope * present;
-            for (int i = 0; i < BATCH; i++) step[i][u] = -rate * d_a[i], step[BATCH + i][u] = -rate * h[i];
-            keep[u] = JACOBIAN ? 1.0f - rate * twice * sum(slope * slope * present) : 1.0f;
-            task->hidden_bias[unit + u] -= rate * sum(d_a);
+            const float *hidden = common->hidden + (unit + u) * GROUP;
+            vec slopes = fill(0), d_bias = fill(0);
+            for (int i = 0; i < GROUP; i += LANES) {
+                const vec h = load(hidden + i), slope = h * (1.0f - h) * lanes_below(size - i);
+                vec d_a = load(d[u] + i);
+                if (JACOBIAN) d_a += twice * common->norms[unit + u] * slope * (1.0f - 2.0f * h);
+                d_a *= slope;
+                store(d[u] + i, d_a);
+                d_bias += d_a;
+                slopes += slope * slope;
+            }
+            for (int i = 0; i < BATCH; i++) step[i][u] = -rate * d[u][i], step[BATCH + i][u] = -rate * hidden[i];
+            keep[u] = JACOBIAN ? 1.0f - rate * twice * sum(slopes) : 1.0f;
+            task->hidden_bias[unit + u] -= rate * sum(d_bias);
         }
         vec total[UNITS] = {fill(0), fill(0), fill(0), fill(0)};
         int j = 0;
-        while (j + COLUMNS * LANES <= WIDTH) UPDATE_COLUMNS(COLUMNS)
-        while (j < WIDTH) UPDATE_COLUMNS(1)
+        for (; j + COLUMNS * GROUP <= WIDTH; j += COLUMNS * GROUP)
+            update_columns(common, filter, j, COLUMNS * VECTORS, keep, step, total);
+        for (; j < WIDTH; j += GROUP) update_columns(common, filter, j, VECTORS, keep, step, total);
         if (JACOBIAN)
             for (int u = 0; u < UNITS; u++) common->norms[unit + u] = sum(total[u]);
     }
@@ -257,23 +306,22 @@ static void report(const job *task, const shared *common, int64_t minibatch, int
 }
 
 static void work(const job *task, shared *common, int thread) {
-    const int turns = task->n_units / UNITS, vectors = WIDTH / LANES, threads = task->threads;
+    const int turns = task->n_units / UNITS, groups = WIDTH / GROUP, threads = task->threads;
     const int unit_from = turns * thread / threads * UNITS, unit_to = turns * (thread + 1) / threads * UNITS;
-    const int column_from = vectors * thread / threads * LANES, column_to = vectors * (thread + 1) / threads * LANES;
+    const int column_from = groups * thread / threads * GROUP, column_to = groups * (thread + 1) / threads * GROUP;
     for (int unit = unit_from; unit < unit_to; unit++)
         common->norms[unit] = JACOBIAN ? norm_sq(task->weight + (size_t)unit * WIDTH) : 0;
     for (int64_t minibatch = task->start; minibatch < task->stop; minibatch++) {
         const int64_t left = task->n_rows - minibatch * BATCH;
         const int size = left < BATCH ? (int)left : BATCH; /* the last minibatch may be short */
-        const vec present = lanes_below(size);
         gather(task, common, minibatch, column_from, column_to);
         wait_for_all(common, threads);
-        encode(task, common, thread, unit_from, unit_to, present);
+        encode(task, common, thread, unit_from, unit_to, size);
         wait_for_all(common, threads);
         compare(task, common, thread, column_from, column_to, size);
         wait_for_all(common, threads);
         if (thread == 0) report(task, common, minibatch, size);
-        learn(task, common, unit_from, unit_to, present, size);
+        learn(task, common, unit_from, unit_to, size);
         wait_for_all(common, threads);
     }
 }
@@ -297,7 +345,8 @@ int tied_sgd(const job *given) {
     pthread_t handles[MAX_THREADS];
     share shares[MAX_THREADS];
     shared *common = aligned_alloc(64, (sizeof(shared) + 63) / 64 * 64);
-    float *room = aligned_alloc(64, sizeof(float) * ((size_t)task.threads * BATCH * WIDTH + (size_t)task.n_units * 32));
+    const size_t for_units = (size_t)task.n_units * 2 * GROUP, for_output = (size_t)task.threads * BATCH * WIDTH;
+    float *room = aligned_alloc(64, sizeof(float) * (for_units + for_output));
     if (!common || !room) {
         free(common);
         free(room);
@@ -305,8 +354,8 @@ int tied_sgd(const job *given) {
     }
     memset(common, 0, sizeof(shared));
     common->hidden = room;
-    common->norms = room + (size_t)task.n_units * LANES;
-    common->output = room + (size_t)task.n_units * 32;
+    common->norms = room + (size_t)task.n_units * GROUP;
+    common->output = room + for_units;
     int started = 1;
     for (; started < task.threads; started++) {
         shares[started] = (share){&task, common, started};
