@@ -27,7 +27,7 @@ from contractive import (
     TangentNeighborsClassifier,
 )
 from contractive.datasets import load_digits
-from contractive.estimators import BaseClassifier
+from contractive.estimators import BaseClassifier, TangentProgress
 from contractive.estimators._labels import split_stratified
 from contractive.geometry import map_tangents
 from contractive.penalties import Contraction
@@ -202,7 +202,12 @@ def test_tangents_that_do_not_fit_are_mapped_and_removed(monkeypatch, tmp_path):
     inside = make(ManifoldTangentClassifier, **options).fit(X, FEW)
     monkeypatch.setattr("contractive.estimators._tangent_planes.MAX_BYTES", 1000)
     seen: list[list[str]] = []
-    watch = [lambda estimator, event: seen.append([path.name for path in tmp_path.iterdir()])]
+
+    def look(estimator: Any, event: Any) -> None:
+        if not isinstance(event, TangentProgress):  # until then the file is being written
+            seen.append([path.name for path in tmp_path.iterdir()])
+
+    watch = [look]
     mapped = make(ManifoldTangentClassifier, callbacks=watch, **options).fit(X, FEW)
     assert not any(seen), "the file has no name that could be left behind"
     np.testing.assert_allclose(mapped.predict_proba(X), inside.predict_proba(X), atol=0.02)
@@ -222,6 +227,25 @@ def test_callbacks_hear_of_both_trainings_and_may_stop():
     assert names.index("EpochRecord") < names.index("FineTuningProgress") < names.index("FineTuningRecord")
     progress = [event for event in events if isinstance(event, FineTuningProgress)]
     assert progress[-1].rows == len(X)
+
+
+def test_the_user_hears_of_the_tangents_and_may_interrupt_them(monkeypatch, tmp_path):
+    monkeypatch.setenv("CONTRACTIVE_CACHE", str(tmp_path))
+    monkeypatch.setattr("contractive.geometry._mapped._CHUNK_BYTES", 60 * 2 * X.shape[1] * 4)
+    monkeypatch.setattr("contractive.estimators._tangent_planes.MAX_BYTES", 0)
+    heard: list[TangentProgress] = []
+
+    def listen(estimator: Any, event: Any) -> None:
+        assert isinstance(estimator, ManifoldTangentClassifier)
+        if isinstance(event, TangentProgress):
+            heard.append(event)
+            if event.rows > 40:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        make(ManifoldTangentClassifier, n_tangents=2, callbacks=[listen]).fit(X, Y)
+    assert heard == [TangentProgress(32, len(X)), TangentProgress(64, len(X))]
+    assert not [*tmp_path.iterdir()], "what was written of them is gone"
 
 
 def test_weights_of_rows(kind):

@@ -28,7 +28,7 @@ from contractive.cli._display import display_phases
 from contractive.cli._labels import Measured
 from contractive.cli._options import ClassifierName, DecayName, SmoothnessName
 from contractive.datasets import DatasetInfo, load_digits
-from contractive.estimators import ESTIMATORS, SMOOTHNESS_NAMES, plain_parameters
+from contractive.estimators import ESTIMATORS, SMOOTHNESS_NAMES, TangentProgress, plain_parameters
 from contractive.presets import CLASSIFIERS, MODELS
 from contractive.runs import RunFolder
 from contractive.supervised import FineTuningProgress, FineTuningRecord
@@ -450,6 +450,7 @@ def test_bars_of_both_phases_follow_each_other_on_80_columns(
     with display_phases((1000, 50), (1000, 50)) as show:
         for event in (Progress(1, 20, 1234.5678, 99.1234), EpochRecord(1000, 1234.5678, 99.1234, 1.0, 50.0, None)):
             show(event)
+        show(TangentProgress(999_999, 1_000_000))
         for event in (FineTuningProgress(1000, 20, 2.3, 0.5), FineTuningRecord(1000, 2.3, 0.125, 1.0, 50.0)):
             show(event)
     shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", capsys.readouterr().out)
@@ -457,6 +458,7 @@ def test_bars_of_both_phases_follow_each_other_on_80_columns(
     assert max(map(len, lines)) <= 80
     last = [line for line in lines if "1000/1000" in line]
     assert re.match(r"pre-training 1000/1000 ━+ error 1234\.5678  \|J\| 99\.1234 00:00 left$", last[0])
+    assert any(re.match(r"fine-tuning 1/1000 ━+ tangents 999,999/1,000,000 .* left$", line) for line in lines)
     assert re.match(r"fine-tuning 1000/1000 ━+ log-loss 2\.3000  error 12\.50 % 00:00 left$", last[-1])
 
 

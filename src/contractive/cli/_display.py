@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
+    from ..estimators import TangentProgress
     from ..supervised import FineTuningProgress, FineTuningRecord
     from ..training import EpochRecord, Progress
 
-    Event = Progress | EpochRecord | FineTuningProgress | FineTuningRecord
+    TrainingEvent = Progress | EpochRecord | FineTuningProgress | FineTuningRecord
+    Event = TrainingEvent | TangentProgress
 
 __all__ = ["deferred_interrupt", "display", "display_phases"]
 
@@ -47,6 +49,7 @@ def display(max_epochs: int, n_rows: int, *, phase: str = "") -> Iterator[Callab
         n_rows: rows of an epoch.
         phase: what is trained, where there are several one after the other.
     """
+    from ..estimators import TangentProgress
     from ..supervised import FineTuningRecord
     from ..training import EpochRecord
 
@@ -69,6 +72,9 @@ def display(max_epochs: int, n_rows: int, *, phase: str = "") -> Iterator[Callab
         task = bar.add_task("compiling", total=max_epochs * n_rows, epoch=f"1/{max_epochs}")
 
         def move(event: Event) -> None:
+            if isinstance(event, TangentProgress):
+                bar.update(task, description=f"tangents {event.rows:,}/{event.n_rows:,}", refresh=True)
+                return
             is_record = isinstance(event, EpochRecord | FineTuningRecord)
             done = (event.epoch - 1) * n_rows + (n_rows if is_record else event.rows)
             seconds = bar.tasks[task].elapsed
@@ -121,7 +127,7 @@ def _numbers(event: EpochRecord | FineTuningRecord) -> str:
     return numbers if held_out is None else f"{numbers}  held out {held_out}"
 
 
-def _short(event: Event) -> str:
+def _short(event: TrainingEvent) -> str:
     """The two numbers that stand beside a bar."""
     from ..training import EpochRecord, Progress
 

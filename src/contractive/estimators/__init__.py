@@ -14,6 +14,7 @@ from ._manifold_tangent import ManifoldTangentClassifier
 from ._parameters import PENALTY_NAMES, SMOOTHNESS_NAMES
 from ._stacked import StackedAutoencoder
 from ._tangent_neighbors import TangentNeighborsClassifier
+from ._tangent_planes import TangentProgress
 
 __all__ = [
     "ESTIMATORS",
@@ -28,6 +29,7 @@ __all__ = [
     "ManifoldTangentClassifier",
     "StackedAutoencoder",
     "TangentNeighborsClassifier",
+    "TangentProgress",
     "is_unlabeled",
     "known_labels",
     "load",

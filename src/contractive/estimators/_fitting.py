@@ -24,10 +24,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Callback", "call_all", "checked_weights", "draw_seed", "train_estimator"]
 
-Callback = Callable[[Any, Progress | EpochRecord], object]
+Callback = Callable[[Any, Any], object]
+"""Called with the estimator and what has happened, a `Progress` or `EpochRecord` in training."""
 
 
-def call_all(callbacks: Sequence[Callback] | None, estimator: Any, event: Progress | EpochRecord) -> bool:
+def call_all(callbacks: Sequence[Callback] | None, estimator: Any, event: Any) -> bool:
     """Call every callback; whether one of them returned True, Python's or NumPy's."""
     answers = [callback(estimator, event) for callback in callbacks or ()]
     return any(isinstance(answer, bool | np.bool_) and bool(answer) for answer in answers)

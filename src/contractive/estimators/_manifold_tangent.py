@@ -63,9 +63,10 @@ class ManifoldTangentClassifier(BaseClassifier):
         random_state: an int, a `RandomState` or None: draws the seed of a representation that has none, and that of the
             order of the rows, of dropout and of random terms.
         verbose: 1 prints a line an epoch.
-        callbacks: functions `callback(estimator, event)`, called in the training of the representation with its events
-            and in fine-tuning with a `FineTuningRecord` after each epoch and a `FineTuningProgress` in between;
-            returning True ends the training that the event is of.
+        callbacks: functions `callback(estimator, event)`, called in the training of the representation with its events,
+            with a `TangentProgress` while the tangent planes are found, and in fine-tuning with a `FineTuningRecord`
+            after each epoch and a `FineTuningProgress` in between; returning True ends the training that the event is
+            of.
 
     Attributes:
         classifier_: the fine-tuned encoder and output layer, a `contractive.models.Classifier`.
@@ -173,4 +174,6 @@ class ManifoldTangentClassifier(BaseClassifier):
 
     def _tangents(self, rows: Any) -> np.ndarray | None:
         """The tangent plane at each row by the representation, in memory or mapped."""
-        return tangent_planes(self.representation_, rows, self._n_tangents) if self.tangent_weight else None
+        if not self.tangent_weight:
+            return None
+        return tangent_planes(self.representation_, rows, self._n_tangents, callbacks=self.callbacks, owner=self)

@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 from sklearn.frozen import FrozenEstimator
 
 from .._validation import check_choice, check_count
 from ..geometry import map_tangents, max_tangents
 from ._base import BaseAutoencoder, precision
+from ._fitting import call_all
 from ._stacked import StackedAutoencoder
 
-__all__ = ["MAX_BYTES", "check_n_tangents", "resolve_n_tangents", "tangent_planes"]
+__all__ = ["MAX_BYTES", "TangentProgress", "check_n_tangents", "resolve_n_tangents", "tangent_planes"]
 
 MAX_BYTES = 1 << 30
 """What planes may take in memory; more of them are mapped."""
 
 _DEFAULT_TANGENTS = 15
+
+
+class TangentProgress(NamedTuple):
+    """How many rows have their tangent plane, of how many."""
+
+    rows: int
+    n_rows: int
 
 
 def check_n_tangents(choice: object) -> None:
@@ -75,7 +85,14 @@ def _highest_rank(representation: Any, n_features: int) -> int:
     return min(n_features, *map(int, representation.hidden_layer_sizes), int(representation.n_components))
 
 
-def tangent_planes(representation: BaseAutoencoder, rows: Any, n_tangents: int) -> np.ndarray:
+def tangent_planes(
+    representation: BaseAutoencoder,
+    rows: Any,
+    n_tangents: int,
+    *,
+    callbacks: Sequence[Any] | None = None,
+    owner: Any = None,
+) -> np.ndarray:
     """The tangent plane at each row, of shape (rows, tangents, features); see `geometry.map_tangents`.
 
     Planes that are mapped are in a file without a name, which the system removes with the last reference to them.
@@ -84,6 +101,8 @@ def tangent_planes(representation: BaseAutoencoder, rows: Any, n_tangents: int) 
         representation: a fitted auto-encoder.
         rows: checked data.
         n_tangents: how many directions; for 0 each plane is one row of zeros.
+        callbacks: called with `owner` and a `TangentProgress` now and then while it goes on.
+        owner: the estimator that the planes are for.
 
     Raises:
         ValueError: if `n_tangents` is more than the Jacobian's highest rank.
@@ -92,8 +111,21 @@ def tangent_planes(representation: BaseAutoencoder, rows: Any, n_tangents: int) 
     model = representation.model_
     if n_tangents == 0:
         return np.zeros((rows.shape[0], 1, model.n_features), model.dtype)
+    user_precision = bool(jax.config.jax_enable_x64)  # type: ignore[attr-defined]
+
+    def report(done: int) -> None:
+        with jax.enable_x64(user_precision):
+            call_all(callbacks, owner, TangentProgress(done, rows.shape[0]))
+
     with precision(model.dtype):
-        planes = map_tangents(model, rows, n_tangents, uint8_scale=representation._uint8_scale, max_bytes=MAX_BYTES)
+        planes = map_tangents(
+            model,
+            rows,
+            n_tangents,
+            uint8_scale=representation._uint8_scale,
+            max_bytes=MAX_BYTES,
+            on_chunk=report if callbacks else None,
+        )
     if isinstance(planes, np.memmap) and planes.filename is not None:
         with suppress(PermissionError):  # where a file that is open cannot be removed
             Path(planes.filename).unlink()

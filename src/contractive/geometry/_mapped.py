@@ -17,7 +17,7 @@ from ._tangents import METHODS, OVERSAMPLING, Method, cheapest_method, check_tan
 
 __all__ = ["map_tangents"]
 
-_CHUNK_BYTES = 1 << 26  # of tangents that are computed before they are stored
+_CHUNK_BYTES = 1 << 24  # of tangents that are computed before they are stored and `on_chunk` hears of them
 
 
 def map_tangents(
@@ -29,6 +29,7 @@ def map_tangents(
     method: str = "auto",
     max_bytes: int = 1 << 30,
     folder: str | Path | None = None,
+    on_chunk: Callable[[int], object] | None = None,
 ) -> np.ndarray:
     """The tangents of every row, as `tangents` finds them at each.
 
@@ -40,6 +41,7 @@ def map_tangents(
         method: "auto", "exact" or "krylov".
         max_bytes: the most memory that the result may take.
         folder: where the file goes if it takes more; None for the package's cache folder.
+        on_chunk: called now and then with how many rows are done; what it raises ends the work, and leaves no file.
 
     Returns:
         Array of shape (n_rows, n_tangents, n_features), of the model's dtype. If that is more than `max_bytes`, a
@@ -71,6 +73,8 @@ def map_tangents(
             planes[start : start + chunk] = map_rows(
                 _at_an_example(n_tangents, chosen), model, part, uint8_scale=uint8_scale, floats=floats
             )
+            if on_chunk is not None:
+                on_chunk(start + part.shape[0])
         return planes
 
     if np.prod(shape, dtype=float) * model.dtype.itemsize <= max_bytes:
