@@ -44,6 +44,15 @@ def test_geometry_is_that_of_the_definitions():
     assert measured["saturation"] == pytest.approx(100 * np.mean((codes < 0.05) | (codes > 0.95)), rel=1e-5)
 
 
+def test_what_is_found_of_a_representation_is_found_once(tmp_path: Path):
+    trials = [digits(tmp_path), digits(tmp_path), digits(tmp_path, layers=[{**LAYER, "n_components": 5}])]
+    for trial in trials:
+        trial.representation()
+    answers = iter([{"entry": 0.1}, {"entry": 0.25}])
+    found = [trial.facts("geometry", lambda: next(answers)) for trial in trials]
+    assert found == [{"entry": 0.1}, {"entry": 0.1}, {"entry": 0.25}]
+
+
 def test_fine_tuning_learns_and_keeps_the_best_epoch(tmp_path: Path):
     fitted = classify(digits(tmp_path, classifier=MLP))
     train, valid, _ = load_data("digits")

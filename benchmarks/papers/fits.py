@@ -51,7 +51,7 @@ def classify(trial: Trial) -> Classified:
     """Pretrain on all rows, fine-tune on the labelled ones; the validation rows choose the best epoch."""
     representation = trial.representation()
     with trial.clock("measuring"):
-        facts = geometry_of(representation, trial.valid.X)
+        facts = trial.facts("geometry", lambda: geometry_of(representation, trial.valid.X))
     parameters = dict(trial.settings["classifier"])
     kind = _CLASSIFIERS[parameters.pop("kind")]
     X, y = trial.train.X, few_labels(trial.train, trial.settings.get("n_labels"), trial.seed)
@@ -80,7 +80,7 @@ def find_neighbors(trial: Trial) -> Classified:
         return Classified(Pictured(KNeighborsClassifier(n_neighbors)).fit(X, y), facts)
     representation = trial.representation()
     with trial.clock("measuring"):
-        facts = geometry_of(representation, trial.valid.X)
+        facts = trial.facts("geometry", lambda: geometry_of(representation, trial.valid.X))
     if kind == "codes":
         return Classified(Pictured(KNeighborsClassifier(n_neighbors), representation).fit(X, y), facts)
     frozen, n_tangents = FrozenEstimator(representation), neighbors["n_tangents"]
@@ -95,7 +95,7 @@ def contract(trial: Trial) -> Encoded:
     rows: Any = trial.valid.X[: trial.settings["n_curve_rows"]]
     radii = trial.settings["radii"]
     with trial.clock("measuring"):
-        facts = geometry_of(representation, trial.valid.X)
+        facts = trial.facts("geometry", lambda: geometry_of(representation, trial.valid.X))
         ratios = contraction_curve(representation.model_, rows, radii, seed=trial.seed, uint8_scale=BYTE_SCALE)
     return Encoded(facts | {"ratio": [float(ratio) for ratio in ratios]})
 

@@ -34,7 +34,7 @@ def sample(trial: Trial) -> Sampled:
     """Pretrain, walk along the tangents from training rows, choose the width of the windows by validation rows."""
     representation = trial.representation()
     with trial.clock("measuring"):
-        facts = geometry_of(representation, trial.valid.X)
+        facts = trial.facts("geometry", lambda: geometry_of(representation, trial.valid.X))
     walk = dict(trial.settings["walk"])
     starts = np.random.default_rng([trial.seed, 2]).choice(len(trial.train.y), walk.pop("n_chains"), replace=False)
     with trial.clock("sampling"):

@@ -17,7 +17,7 @@ import numpy as np
 
 import contractive
 from contractive import ContractiveAutoencoder, DenoisingAutoencoder, StackedAutoencoder
-from contractive._files import cache_folder
+from contractive._files import cache_folder, write_atomically
 
 from .data import Split
 from .rbm import BinaryMachine
@@ -76,7 +76,7 @@ class Trial:
 
     def representation(self) -> Any:
         """The representation that the settings' `layers` name, fitted on the training rows or taken from the cache."""
-        path = self._cache / f"{self._digest()}.safetensors"
+        path = self._path(".safetensors")
         representation = _kept(path)
         if representation is None:
             representation = self._build().set_params(callbacks=self.callbacks).fit(self.train.X)
@@ -84,6 +84,19 @@ class Trial:
             representation.set_params(callbacks=None).save(path)
         self.seconds["pretraining"] = sum(record.seconds for record in representation.history_)
         return representation
+
+    def facts(self, name: str, find: Callable[[], dict[str, float]]) -> dict[str, float]:
+        """What `find` returns of the representation; kept beside it, as many draws of labels share one."""
+        path = self._path(f".{name}.json")
+        try:
+            return json.loads(path.read_text())
+        except (OSError, ValueError):
+            facts = find()
+            write_atomically(path, lambda stream: stream.write(json.dumps(facts).encode()))
+            return facts
+
+    def _path(self, ending: str) -> Path:
+        return self._cache / f"{self._digest()}{ending}"
 
     def _build(self) -> Any:
         layers = []
