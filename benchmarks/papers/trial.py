@@ -18,6 +18,7 @@ import numpy as np
 import contractive
 from contractive import ContractiveAutoencoder, DenoisingAutoencoder, StackedAutoencoder
 from contractive._files import cache_folder, write_atomically
+from contractive.estimators import draw_evenly
 
 from .data import Split
 from .rbm import BinaryMachine
@@ -126,6 +127,8 @@ class Trial:
 def few_labels(rows: Split, n_labels: int | None, seed: int) -> np.ndarray:
     """The labels of `n_labels` rows, as many of each class as can be, and `UNLABELED` for the others.
 
+    They are those that `contractive classify --n-labels` keeps.
+
     Args:
         rows: the rows.
         n_labels: how many are kept; None for all.
@@ -133,12 +136,7 @@ def few_labels(rows: Split, n_labels: int | None, seed: int) -> np.ndarray:
     """
     if n_labels is None:
         return rows.y
-    order = np.random.default_rng([seed, 1]).permutation(len(rows.y))
-    turn = np.zeros(len(order), np.int64)  # how many rows of the same class come before a row
-    for label in np.unique(rows.y):
-        own = rows.y[order] == label
-        turn[own] = np.arange(own.sum())
-    kept = order[np.argsort(turn, kind="stable")[:n_labels]]
+    kept = draw_evenly(rows.y, n_labels, seed)
     labels = np.full(len(rows.y), UNLABELED)
     labels[kept] = rows.y[kept]
     return labels

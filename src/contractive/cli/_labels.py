@@ -62,21 +62,16 @@ def keep_few_labels(labels: np.ndarray, unlabeled: Any, n_labels: int, seed: int
     """
     import numpy as np
 
-    from ..estimators import is_unlabeled
+    from ..estimators import draw_evenly, is_unlabeled
 
     known = np.flatnonzero(~is_unlabeled(labels, unlabeled))
-    classes, numbers = np.unique(labels[known], return_inverse=True)
+    classes = np.unique(labels[known])
     if n_labels < len(classes):
         raise ValueError(f"`--n-labels` must be at least the number of classes, {len(classes)}; got {n_labels}.")
     if n_labels > len(known):
         raise ValueError(f"`--n-labels` must be at most the number of labelled rows, {len(known)}; got {n_labels}.")
-    order = np.random.default_rng(seed).permutation(len(known))
-    rounds = np.empty(len(known), int)  # how many rows of its class come before each
-    for number in range(len(classes)):
-        members = np.flatnonzero(numbers[order] == number)
-        rounds[members] = np.arange(len(members))
     kept = np.zeros(len(labels), bool)
-    kept[known[order[np.argsort(rounds, kind="stable")[:n_labels]]]] = True
+    kept[known[draw_evenly(labels[known], n_labels, seed)]] = True
     if unlabeled is None:
         unlabeled = _unused_value(classes)
     wide = labels.astype(np.int64) if labels.dtype.kind in "bui" else labels  # so that -1 has a place

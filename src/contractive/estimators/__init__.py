@@ -8,7 +8,7 @@ from ._contractive import ContractiveAutoencoder
 from ._contractive_classifier import ContractiveClassifier
 from ._denoising import DenoisingAutoencoder
 from ._describe import plain_parameters
-from ._labels import is_unlabeled, known_labels
+from ._labels import draw_evenly, is_unlabeled, known_labels
 from ._loading import ESTIMATORS, load, make_estimator
 from ._manifold_tangent import ManifoldTangentClassifier
 from ._parameters import PENALTY_NAMES, SMOOTHNESS_NAMES
@@ -30,6 +30,7 @@ __all__ = [
     "StackedAutoencoder",
     "TangentNeighborsClassifier",
     "TangentProgress",
+    "draw_evenly",
     "is_unlabeled",
     "known_labels",
     "load",

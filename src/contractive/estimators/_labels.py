@@ -10,7 +10,7 @@ from sklearn.utils.multiclass import check_classification_targets
 
 from .._validation import shown
 
-__all__ = ["UNKNOWN", "encode_labels", "is_unlabeled", "known_labels", "split_stratified"]
+__all__ = ["UNKNOWN", "draw_evenly", "encode_labels", "is_unlabeled", "known_labels", "split_stratified"]
 
 UNKNOWN = -1  # in the place of a class's number
 
@@ -95,6 +95,23 @@ def split_stratified(encoded: np.ndarray, fraction: float, seed: int) -> tuple[n
         held_out.append(members[: min(max(1, round(fraction * len(members))), len(members) - 1)])
     chosen = np.sort(np.concatenate(held_out))
     return np.setdiff1d(np.arange(len(encoded)), chosen), chosen
+
+
+def draw_evenly(labels: np.ndarray, n_drawn: int, seed: int) -> np.ndarray:
+    """The places of some labels, the same number of each class as far as that goes, in the order of the draw.
+
+    Args:
+        labels: one kind of values, of shape (n_rows,).
+        n_drawn: how many, from 0 to n_rows.
+        seed: what is drawn depends on it alone.
+    """
+    order = np.random.default_rng(seed).permutation(len(labels))
+    _, numbers = np.unique(labels[order], return_inverse=True)
+    rounds = np.empty(len(order), int)  # how many of its class come before each
+    for number in range(numbers.max(initial=-1) + 1):
+        members = np.flatnonzero(numbers == number)
+        rounds[members] = np.arange(len(members))
+    return order[np.argsort(rounds, kind="stable")[:n_drawn]]
 
 
 def is_unlabeled(labels: np.ndarray, unlabeled: Any) -> np.ndarray:
