@@ -358,9 +358,9 @@ def test_jobs_that_a_quick_run_cannot_tell_apart_are_one(tmp_path: Path):
     table = load_table("mtc-table2")
     assert [job.row.key for job in jobs_of(table, tmp_path, seeds=None, quick=True)] == [
         *("cae+h-100", "mtc-100", "spectral-100"),
-        *("cae+h-all", "mtc-all", "spectral-all"),
+        *("cae+h-all", "mtc-all", "spectral-all", "both-all"),
     ]
-    assert len(jobs_of(table, tmp_path, seeds=None, quick=False)) == 3 * 10 + 12 * 3
+    assert len(jobs_of(table, tmp_path, seeds=None, quick=False)) == 3 * 10 + 9 * 3 + 4 * 3
 
 
 def test_other_settings_or_data_give_another_digest(tmp_path: Path):

@@ -1,7 +1,7 @@
 """NIPS 2011: all labels of MNIST, forest cover type, and the nearest neighbours of a thousand labelled digits."""
 
 from .fits import classify, find_neighbors
-from .mtc_table2 import LAYER, MODELS, STACK
+from .mtc_table2 import FROM_ALL, LAYER, MODELS, STACK
 from .rows import Number, Row, Table, changed, test_error
 
 TABULAR = {**LAYER, "loss": "squared_error", "n_components": 300, "max_epochs": 20}
@@ -21,7 +21,7 @@ NEIGHBORS = {
 def _all_labels(key: str) -> Row:
     model, classifier, _ = MODELS[key]
     epochs, line = REFIT_EPOCHS[key]
-    settings = {"layers": STACK, "classifier": {**classifier, "max_epochs": epochs}, "refit": True}
+    settings = {"layers": STACK, "classifier": {**classifier, **FROM_ALL[key], "max_epochs": epochs}, "refit": True}
     numbers = test_error(ALL_LABELS[key])
     return Row(f"mnist-{key}", f"{model}; all 60,000 labels", "mnist", classify, settings, numbers, line)
 
@@ -30,7 +30,7 @@ def _cover(key: str) -> Row:
     model, classifier, _ = MODELS[key]
     published, line = COVER[key]
     tangents = {"n_tangents": 5} if key == "mtc" else {}
-    settings = {"layers": [TABULAR, TABULAR], "classifier": {**classifier, **tangents, "max_epochs": 30}}
+    settings = {"layers": [TABULAR, TABULAR], "classifier": {**classifier, **FROM_ALL[key], **tangents}}
     return Row(f"cover-{key}", model, "covertype", classify, settings, test_error(published), line, n_seeds=3)
 
 

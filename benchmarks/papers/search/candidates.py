@@ -14,7 +14,7 @@ __all__ = ["candidates_of", "grid"]
 _RATES = {"classifier.learning_rate": (1e-4, 3e-4, 1e-3)}
 _ONE_LAYER = {"classifier.learning_rate": (1e-3, 3e-3)}
 _DEPTHS = {"layers.*.contraction": (0.03, 0.1, 0.3, 1.0), **_RATES}
-_FEW = {"classifier.learning_rate": (3e-4, 1e-3), "classifier.dropout": (0.0, 0.5)}
+_FEW = {"classifier.learning_rate": (0.1, 0.3)}
 
 Path = str | tuple[str, ...]  # of one setting, or of several that change together
 
@@ -35,8 +35,12 @@ GRIDS: Mapping[str, Mapping[str, Mapping[Any, tuple[Any, ...]]]] = {
     },
     "icml2011-table2": {"*": _DEPTHS},
     "mtc-table2": {
-        "mtc": {**_FEW, "classifier.tangent_weight": (0.01, 0.1, 1.0)},
-        "spectral": {**_FEW, "classifier.smoothness_radius": (1.0, 2.0, 3.0)},
+        "cae+h-all": _ONE_LAYER,
+        "mtc-all": {"classifier.tangent_weight": (0.1, 1.0, 10.0)},
+        "spectral-all": _ONE_LAYER,
+        "both-all": {"classifier.tangent_weight": (0.1, 1.0)},
+        "mtc": {"classifier.tangent_weight": (10.0, 30.0, 100.0)},
+        "spectral": {"classifier.smoothness_radius": (0.5, 0.8)},
         "*": _FEW,
     },
     "mtc-table3": {"cover": {**_RATES, "layers.*.contraction": (0.01, 0.1)}, "knn-pixels": {}, "knn": _DEPTHS},
