@@ -229,6 +229,11 @@ def test_callbacks_hear_of_both_trainings_and_may_stop():
     assert progress[-1].rows == len(X)
 
 
+def test_the_closed_form_of_one_layer_is_what_is_chosen_for_it():
+    one, other = (make(contraction=0.1, penalty=penalty, max_epochs=2).fit(X, Y) for penalty in ("closed_form", "auto"))
+    assert weights_of(one) == weights_of(other)
+
+
 def test_the_user_hears_of_the_tangents_and_may_interrupt_them(monkeypatch, tmp_path):
     monkeypatch.setenv("CONTRACTIVE_CACHE", str(tmp_path))
     monkeypatch.setattr("contractive.geometry._mapped._CHUNK_BYTES", 60 * 2 * X.shape[1] * 4)
@@ -382,6 +387,19 @@ WRONG: list[tuple[Any, Any, type[Exception], str]] = [
     ({}, np.array([*["a"] * 200], object), ValueError, "got one class, 'a'."),
     ({}, np.array(["a", None, *["b"] * 198], object), ValueError, "got a missing value at row 1."),
     ({"penalty": "wrong"}, Y, ValueError, "`penalty` must be one of"),
+    *(
+        (
+            {"penalty": "closed_form", "contraction": 0.1, "representation": representation},
+            Y,
+            ValueError,
+            "`penalty` must be 'auto' or 'exact' for more than one dense layer; got 'closed_form'.",
+        )
+        for representation in (
+            None,
+            small(hidden_layer_sizes=(9,)),
+            FrozenEstimator(small(encoder=Convolution()).fit(X)),
+        )
+    ),
     ({"callbacks": 3}, Y, TypeError, "`callbacks` must be a list of functions"),
     (
         {"learning_rate": 1e30, "optimizer": "sgd", "max_epochs": 50},

@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .._validation import check_count, check_rows, shown
 from ..batched import map_rows
-from ..models import Classifier
+from ..models import AutoEncoder, Classifier
 from ..serialization import write_model
 from ..supervised import FineTuningRecord, SupervisedRows, fine_tune, minibatches_an_epoch
 from ..training import decayed_rate, resolve_optimizer
@@ -74,6 +74,14 @@ def chosen_representation(owner: Any, X: Any, default: Any) -> Any:
     return chosen
 
 
+def _is_one_dense_layer(chosen: Any) -> bool:
+    """Whether the encoder of a chosen representation is a single dense layer."""
+    if isinstance(chosen, FrozenEstimator):
+        return isinstance(chosen.estimator.model_, AutoEncoder)
+    layers = getattr(chosen, "layers", [chosen])
+    return len(layers) == 1 and not len(layers[0].hidden_layer_sizes) and layers[0].encoder is None
+
+
 def fit_representation(owner: Any, chosen: Any, X: Any, sample_weight: Any, *, seed: int) -> BaseAutoencoder:
     """The fitted auto-encoder that a classifier stands on: its own, trained on all rows, or a frozen one as it is.
 
@@ -125,6 +133,7 @@ class BaseClassifier(ClassifierMixin, BaseEstimator):
     max_epochs: int
     shuffle: bool
     max_norm: float | None
+    penalty: Any
     unlabeled: Any
     early_stopping: bool
     validation_fraction: float
@@ -191,6 +200,8 @@ class BaseClassifier(ClassifierMixin, BaseEstimator):
         if weights is not None and not weights[numbers[encoded[numbers] >= 0]].any():
             raise ValueError("`sample_weight` must have a value > 0 among the labelled rows; got zeros only.")
         chosen = chosen_representation(self, X, self._default_representation())
+        if self.penalty == "closed_form" and not _is_one_dense_layer(chosen):
+            raise ValueError("`penalty` must be 'auto' or 'exact' for more than one dense layer; got 'closed_form'.")
         self._check_representation(chosen, rows.shape[1])
         for attribute in ("classifier_", "representation_", "best_epoch_"):
             vars(self).pop(attribute, None)
