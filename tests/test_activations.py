@@ -27,10 +27,18 @@ def test_derivative_equals_finite_differences(name, x64):
         np.testing.assert_allclose(activation.derivative(jnp.asarray(point)), slope, rtol=1e-6, atol=1e-9)
 
 
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_no_slope_is_steeper_than_the_steepest(name, x64):
+    slopes = np.abs(np.asarray(ACTIVATIONS[name].derivative(jnp.linspace(-40, 40, 400_001))))
+    assert slopes.max() <= ACTIVATIONS[name].steepest * (1 + 1e-14)
+    np.testing.assert_allclose(slopes.max(), ACTIVATIONS[name].steepest, rtol=1e-8)
+
+
 def test_a_users_own_function_is_differentiated(x64):
     own = resolve_activation(jnp.arctan)
     points = jnp.asarray(POINTS)
     assert own.name == "arctan"
+    assert own.steepest == np.inf
     np.testing.assert_array_equal(own.function(points), jnp.arctan(points))
     np.testing.assert_allclose(own.derivative(points), 1 / (1 + POINTS**2), rtol=1e-13)
     np.testing.assert_allclose(resolve_activation(lambda a: a**3).derivative(points), 3 * POINTS**2, rtol=1e-13)

@@ -17,10 +17,13 @@ from contractive.geometry import (
     contraction_curve,
     contraction_ratio,
     count_flops,
+    lipschitz_bound,
     map_tangents,
     max_tangents,
     mean_squared_entry,
+    n_directions,
     on_sphere,
+    participation_ratio,
     saturation,
     singular_values,
     tangents,
@@ -275,3 +278,41 @@ def test_a_radius_must_be_positive(radius):
 def test_saturation_of_known_numbers():
     h = jnp.asarray([0.0, 0.049, 0.05, 0.5, 0.95, 0.951, 1.0, 0.2])
     np.testing.assert_allclose(saturation(h), 4 / 8)
+
+
+def test_participation_counts_equal_values_and_nothing_of_nothing():
+    values = RNG(0).uniform(size=20)
+    weights = values**2 / (values**2).sum()
+    np.testing.assert_allclose(participation_ratio(jnp.asarray(values)), 1 / (weights**2).sum(), rtol=1e-5)
+    for scale in (1.0, 1e-25, 1e25):  # whose squares are out of float32's range
+        assert participation_ratio(jnp.asarray([scale] * 7 + [0.0] * 9)) == pytest.approx(7)
+    assert participation_ratio(jnp.zeros(4)) == 0
+
+
+def test_directions_above_a_share_are_counted():
+    values = jnp.asarray([8.0, 4.0, 2.0, 1.0, 0.0])
+    assert [int(n_directions(values, share)) for share in (0.0, 0.2, 0.25, 0.6)] == [4, 3, 2, 1]
+    assert n_directions(jnp.zeros(3)) == 0
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_no_two_codes_are_further_apart_than_the_bound_says(name, x64):
+    model = MODELS[name]()
+    bound = lipschitz_bound(model)
+    if model.encoder_layers is None:
+        assert bound == np.inf
+        return
+    product = 1.0
+    for layer in model.encoder_layers:
+        product *= np.sqrt(np.linalg.eigvalsh(layer.weight @ layer.weight.T)[-1]) * layer.activation.steepest
+    assert bound == pytest.approx(product, rel=1e-10)
+    x = RNG(0).normal(scale=3, size=(200, model.n_features))
+    codes = np.asarray(map_for_once(model.encode, x))
+    distances = np.linalg.norm(x[:, None] - x, axis=-1) + np.eye(len(x))
+    assert (np.linalg.norm(codes[:, None] - codes, axis=-1) / distances).max() <= bound
+    assert np.asarray(map_for_once(partial(singular_values, model), x)).max() <= bound * (1 + 1e-12)
+
+
+def test_the_bound_is_met_by_a_linear_code():
+    model = initialize(6, 4, rng=RNG(0), activation="linear")
+    assert lipschitz_bound(model) == pytest.approx(float(singular_values(model, jnp.ones(6))[0]), rel=1e-6)

@@ -2,6 +2,7 @@
 
 from ._contraction import contraction_curve, contraction_ratio, mean_squared_entry, on_sphere, saturation
 from ._mapped import map_tangents
+from ._spectrum import lipschitz_bound, n_directions, participation_ratio
 from ._tangents import METHODS, Method, cheapest_method, count_flops, max_tangents, singular_values, tangents
 
 __all__ = [
@@ -11,10 +12,13 @@ __all__ = [
     "contraction_curve",
     "contraction_ratio",
     "count_flops",
+    "lipschitz_bound",
     "map_tangents",
     "max_tangents",
     "mean_squared_entry",
+    "n_directions",
     "on_sphere",
+    "participation_ratio",
     "saturation",
     "singular_values",
     "tangents",

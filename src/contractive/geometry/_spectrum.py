@@ -1,0 +1,80 @@
+"""What a spectrum says of an example, and how far apart two codes can be at most."""
+
+import math
+
+import jax.numpy as jnp
+import numpy as np
+
+from .._typing import Array, Float, Int, Scalar
+from ..models import Model
+
+__all__ = ["lipschitz_bound", "n_directions", "participation_ratio"]
+
+SingularValues = Float[Array, " rank"]
+
+
+def participation_ratio(values: SingularValues) -> Scalar:
+    """(sum sigma^2)^2 / sum sigma^4: in how many directions the code changes, each counted by its share.
+
+    k equal singular values beside zeros give k; the ratio is at least 1, and 0 where all are zero.
+
+    Args:
+        values: the singular values of J at one example, in any order.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> print(participation_ratio(jnp.array([2.0, 2.0, 0.0])))
+        2.0
+
+    References:
+        Gao et al., A theory of multineuronal dimensionality, dynamics and measurement, 2017, equation (1), where the
+        eigenvalues are the squares here.
+    """
+    largest = jnp.max(jnp.abs(values))
+    squares = (values / jnp.where(largest > 0, largest, 1)) ** 2  # scaled, so that no square is 0 in float32
+    total = jnp.sum(squares**2)
+    return jnp.where(total > 0, jnp.sum(squares) ** 2 / jnp.where(total > 0, total, 1), 0)
+
+
+def n_directions(values: SingularValues, share: float | Float[Array, ""] = 0.1) -> Int[Array, ""]:
+    """How many singular values exceed `share` of the largest.
+
+    Args:
+        values: the singular values of J at one example, in any order.
+        share: in [0, 1).
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> print(n_directions(jnp.array([2.0, 1.0, 0.1]), 0.4))
+        2
+    """
+    return jnp.sum(values > share * jnp.max(values))
+
+
+def lipschitz_bound(model: Model) -> float:
+    """An upper bound of ||f(x) - f(y)|| / ||x - y|| over all x and y: prod_l ||W_l||_2 max_a |s_l'(a)|.
+
+    It holds everywhere and may be far above what is found at data; see `singular_values` for that.
+
+    Args:
+        model: the auto-encoder, whose encoder is bounded.
+
+    Returns:
+        The bound; infinity for an encoder or a nonlinearity of the user's own, of which nothing is known.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from contractive.models import AutoEncoder
+        >>> lipschitz_bound(AutoEncoder(3 * jnp.eye(2), jnp.zeros(2), jnp.zeros(2)))  # a sigmoid's slope is at most 1/4
+        0.75
+
+    References:
+        Szegedy et al., Intriguing properties of neural networks, ICLR 2014, section 4.3.
+    """
+    if model.encoder_layers is None:
+        return math.inf
+    factors = (
+        float(np.linalg.norm(np.asarray(layer.weight, np.float64), 2)) * layer.activation.steepest
+        for layer in model.encoder_layers
+    )
+    return math.prod(factors)
