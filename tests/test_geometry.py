@@ -17,7 +17,9 @@ from contractive.geometry import (
     contraction_curve,
     contraction_ratio,
     count_flops,
+    leading_singular_values,
     lipschitz_bound,
+    map_spectra,
     map_tangents,
     max_tangents,
     mean_squared_entry,
@@ -316,3 +318,37 @@ def test_no_two_codes_are_further_apart_than_the_bound_says(name, x64):
 def test_the_bound_is_met_by_a_linear_code():
     model = initialize(6, 4, rng=RNG(0), activation="linear")
     assert lipschitz_bound(model) == pytest.approx(float(singular_values(model, jnp.ones(6))[0]), rel=1e-6)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_leading_values_are_the_largest_of_all(name, x64):
+    model = MODELS[name]()
+    x = RNG(0).uniform(size=(3, model.n_features))
+    n_values = max(1, max_tangents(model) - 1)
+
+    def both(x: Any) -> Any:
+        return leading_singular_values(model, x, n_values), singular_values(model, x)
+
+    leading, everything = map_for_once(both, x)
+    np.testing.assert_allclose(leading, everything[:, :n_values], rtol=1e-7, atol=1e-7)
+    np.testing.assert_allclose(map_spectra(model, x, n_values), leading, rtol=1e-9, atol=1e-12)
+
+
+def test_few_values_of_a_large_encoder_are_close_and_never_above():
+    model = initialize(200, 150, rng=RNG(0))
+    x = RNG(1).uniform(size=(8, 200)).astype("float32")
+    assert cheapest_method(model, 5) == Method.KRYLOV
+    found = map_spectra(model, x, 5)
+    expected = np.linalg.svd(np.asarray(map_for_once(jax.jacrev(model.encode), x)), compute_uv=False)[:, :5]
+    assert (found <= expected * (1 + 1e-5)).all()
+    np.testing.assert_allclose(found, expected, rtol=0.02)
+
+
+def test_a_wrong_number_of_values_is_one_line():
+    model = initialize(6, 4, rng=RNG(0))
+    with pytest.raises(ValueError, match="`n_values` must be <= 4, the rank of the Jacobian of 6-4 units; got 5"):
+        map_spectra(model, np.eye(6), 5)
+    with pytest.raises(ValueError, match="`n_values` must be a whole number >= 1; got 0"):
+        map_spectra(model, np.eye(6), 0)
+    with pytest.raises(ValueError, match="`method`"):
+        map_spectra(model, np.eye(6), 2, method="guess")

@@ -25,6 +25,7 @@ def test_tangents_and_spectrum_are_those_of_the_jacobians(cae):
     assert tangents.shape == (5, 3, 64)
     assert spectrum.shape == (5, 7)
     np.testing.assert_allclose(spectrum, np.linalg.svd(jacobians, compute_uv=False), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(cae.spectrum(rows, 3), spectrum[:, :3], rtol=1e-4, atol=1e-6)
     through = np.linalg.norm(jacobians @ np.swapaxes(tangents, 1, 2), axis=1)
     np.testing.assert_allclose(through, spectrum[:, :3], rtol=1e-4)
     np.testing.assert_allclose(np.sqrt(np.sum(spectrum**2, axis=1)), cae.contraction_norm(rows), rtol=1e-5)
@@ -88,6 +89,7 @@ def test_what_is_not_fitted_says_so(call):
         (lambda cae: cae.tangents(X, 2.0), TypeError, "`n_tangents` must be a whole number >= 1; got 2.0."),
         (lambda cae: cae.tangents(X[:, :5], 2), ValueError, "X has 5 features"),
         (lambda cae: cae.spectrum(np.full((1, 64), np.nan)), ValueError, "`X` must be finite; got NaN"),
+        (lambda cae: cae.spectrum(X[:1], 8), ValueError, "`n_values` must be <= 7"),
         (lambda cae: cae.sample(0), ValueError, "`n_samples` must be a whole number >= 1; got 0."),
         (lambda cae: cae.sample(n_steps=0), ValueError, "`n_steps` must be a whole number >= 1; got 0."),
         (lambda cae: cae.sample(std=-1), ValueError, "`std` must be >= 0; got -1."),

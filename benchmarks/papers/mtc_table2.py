@@ -47,8 +47,22 @@ FROM_ALL: dict[str, dict[str, object]] = {
 }
 # The paper's CAE+H and MTC for each number of labels.
 PUBLISHED = {100: (13.47, 12.03), 600: (6.3, 5.13), 1000: (4.77, 3.64), 3000: (3.22, 2.57), None: (1.04, 0.81)}
-# (model, number of labels) -> what the search chose for it, beside the settings above, and the search's line.
-CHOICES: dict[tuple[str, int | None], tuple[dict[str, object], str]] = {}
+# (model, number of labels) -> what the search chose for it, beside the settings above, and the search's line; None for
+# what was chosen for another number of labels.
+CHOICES: dict[tuple[str, int | None], tuple[dict[str, object], str | None]] = {
+    ("cae+h", 100): ({}, "mtc-table2:2"),
+    ("mtc", 100): ({}, "mtc-table2:4"),
+    ("spectral", 100): ({}, "mtc-table2:6"),
+    ("cae+h", 600): ({"learning_rate": 0.3}, None),
+    ("mtc", 600): ({"tangent_weight": 10.0}, None),
+    ("cae+h", 1000): ({"learning_rate": 0.3}, "mtc-table2:9"),
+    ("mtc", 1000): ({"tangent_weight": 10.0}, "mtc-table2:12"),
+    ("spectral", 1000): ({"smoothness_radius": 0.8}, "mtc-table2:14"),
+    ("cae+h", 3000): ({"learning_rate": 0.3}, None),
+    ("mtc", 3000): ({"tangent_weight": 10.0}, None),
+    ("spectral", 3000): ({"smoothness_radius": 0.8}, None),
+    ("spectral", None): ({}, "mtc-table2:15"),
+}
 
 
 def _row(key: str, n_labels: int | None) -> Row:

@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from .._typing import Scalar, Visible
 from .._validation import check_count, check_interval, check_rows, check_seed
 from ..batched import Example, map_rows
-from ..geometry import map_tangents, singular_values
+from ..geometry import map_spectra, map_tangents, singular_values
 from ..jacobian import floats_for_frobenius_sq, jacobian, jacobian_frobenius_sq
 from ..models import AutoEncoder, Model, Stack
 from ..sampling import sample_walk
@@ -156,12 +156,27 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         with precision(self.model_.dtype):
             return map_tangents(self.model_, rows, n_tangents, uint8_scale=self._uint8_scale)
 
-    def spectrum(self, X: ArrayLike) -> np.ndarray:
-        """The singular values of the Jacobians dh/dx, exactly; arguments and errors as for `transform`.
+    def spectrum(self, X: ArrayLike, n_values: int | None = None) -> np.ndarray:
+        """The singular values of the Jacobians dh/dx: how much the code changes in how many directions.
+
+        Args:
+            X: as for `transform`.
+            n_values: how many, the largest ones, from 1 to the rank of the Jacobian. Of a large encoder a few are found
+                much faster than all, and approximately; `geometry.leading_singular_values` says how. None for all of
+                them, exactly.
 
         Returns:
-            Array of shape (n_samples, min(n_components, n_features)), of each row the largest first.
+            Array of shape (n_samples, n_values or min(n_components, n_features)), of each row the largest first.
+
+        Raises:
+            NotFittedError: if `fit` was not called.
+            TypeError: if X does not hold numbers, or `n_values` is no whole number.
+            ValueError: as for `transform`, or if `n_values` is out of range.
         """
+        if n_values is not None:
+            rows = self._checked_rows(X)
+            with precision(self.model_.dtype):
+                return map_spectra(self.model_, rows, n_values, uint8_scale=self._uint8_scale)
         check_is_fitted(self, "model_")
         # J and what LAPACK makes of it.
         return self._map_rows(singular_values, X, floats=4 * self.model_.n_features * self.model_.n_hidden)

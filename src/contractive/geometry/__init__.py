@@ -1,9 +1,18 @@
 """What a code says of the data at an example: its tangent plane, its spectrum, how much it contracts, saturation."""
 
 from ._contraction import contraction_curve, contraction_ratio, mean_squared_entry, on_sphere, saturation
-from ._mapped import map_tangents
+from ._mapped import map_spectra, map_tangents
 from ._spectrum import lipschitz_bound, n_directions, participation_ratio
-from ._tangents import METHODS, Method, cheapest_method, count_flops, max_tangents, singular_values, tangents
+from ._tangents import (
+    METHODS,
+    Method,
+    cheapest_method,
+    count_flops,
+    leading_singular_values,
+    max_tangents,
+    singular_values,
+    tangents,
+)
 
 __all__ = [
     "METHODS",
@@ -12,7 +21,9 @@ __all__ = [
     "contraction_curve",
     "contraction_ratio",
     "count_flops",
+    "leading_singular_values",
     "lipschitz_bound",
+    "map_spectra",
     "map_tangents",
     "max_tangents",
     "mean_squared_entry",

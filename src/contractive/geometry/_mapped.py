@@ -13,9 +13,17 @@ from .._files import cache_folder
 from .._validation import check_choice
 from ..batched import floats_held, map_rows
 from ..models import Model
-from ._tangents import METHODS, OVERSAMPLING, Method, cheapest_method, check_tangents, tangents
+from ._tangents import (
+    METHODS,
+    OVERSAMPLING,
+    Method,
+    cheapest_method,
+    check_tangents,
+    leading_singular_values,
+    tangents,
+)
 
-__all__ = ["map_tangents"]
+__all__ = ["map_spectra", "map_tangents"]
 
 _CHUNK_BYTES = 1 << 24  # of tangents that are computed before they are stored and `on_chunk` hears of them
 
@@ -82,6 +90,37 @@ def map_tangents(
     return _filled_file(Path(folder) if folder is not None else cache_folder(), shape, fill)
 
 
+def map_spectra(model: Model, rows: Any, n_values: int, *, uint8_scale: float = 1, method: str = "auto") -> np.ndarray:
+    """The leading singular values of every row, as `leading_singular_values` finds them at each.
+
+    Args:
+        model: the auto-encoder.
+        rows: the data, of shape (n_rows, n_features), n_rows >= 1: floats, uint8, or scipy's CSR.
+        n_values: from 1 to `max_tangents(model)`.
+        uint8_scale: what a uint8 value is divided by.
+        method: "auto", "exact" or "krylov".
+
+    Returns:
+        Array of shape (n_rows, n_values), of the model's dtype, of each row the largest first.
+
+    Raises:
+        TypeError: if `n_values` is no whole number.
+        ValueError: if it is out of range, or the method is not known.
+
+    Example:
+        >>> import numpy as np
+        >>> from contractive.models import initialize
+        >>> model = initialize(6, 4, rng=np.random.RandomState(0))
+        >>> map_spectra(model, np.eye(6, dtype="float32"), 2).shape
+        (6, 2)
+    """
+    check_tangents(model, n_values, name="n_values")
+    check_choice("method", method, METHODS)
+    chosen = cheapest_method(model, n_values) if method == "auto" else Method(method)
+    floats = _floats_of_a_row(model, n_values, chosen)
+    return map_rows(_values_at_an_example(n_values, chosen), model, rows, uint8_scale=uint8_scale, floats=floats)
+
+
 def _filled_file(folder: Path, shape: tuple[int, ...], fill: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
     """A new file of float16 with what `fill` writes into it; no file if that fails."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -102,6 +141,12 @@ def _filled_file(folder: Path, shape: tuple[int, ...], fill: Callable[[np.ndarra
 def _at_an_example(n_tangents: int, method: Method) -> Callable[..., Any]:
     """One object for one function, as compiled code is kept by it."""
     return partial(tangents, n_tangents=n_tangents, method=method)
+
+
+@lru_cache
+def _values_at_an_example(n_values: int, method: Method) -> Callable[..., Any]:
+    """Likewise."""
+    return partial(leading_singular_values, n_values=n_values, method=method)
 
 
 def _floats_of_a_row(model: Model, n_tangents: int, method: Method) -> int:

@@ -20,6 +20,7 @@ __all__ = [
     "cheapest_method",
     "check_tangents",
     "count_flops",
+    "leading_singular_values",
     "max_tangents",
     "singular_values",
     "tangents",
@@ -141,25 +142,59 @@ def singular_values(model: Model, x: Visible) -> Float[Array, " rank"]:
     return jnp.linalg.svd(jacobian(model, x), compute_uv=False)
 
 
+def leading_singular_values(
+    model: Model, x: Visible, n_values: int, *, method: str = "auto"
+) -> Float[Array, " values"]:
+    """The largest singular values of J = dh/dx at x, for encoders whose whole spectrum is dear.
+
+    They are the lengths ||J u|| of the images of the tangents u at x: none is above the true one, and their errors are
+    those of the tangents, squared.
+
+    Args:
+        model: the auto-encoder, whose encoder is differentiated.
+        x: one example.
+        n_values: from 1 to `max_tangents(model)`.
+        method: how the tangents are found, see `tangents`.
+
+    Returns:
+        `n_values` singular values, the largest first.
+
+    Raises:
+        TypeError: if `n_values` is no whole number.
+        ValueError: if it is out of range, or the method is not known.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from contractive.models import AutoEncoder
+        >>> model = AutoEncoder(jnp.diag(jnp.array([4.0, 8.0, 2.0])), jnp.zeros(3), jnp.zeros(3))
+        >>> print(leading_singular_values(model, jnp.zeros(3), 2))
+        [2. 1.]
+
+    References:
+        Halko et al., Finding Structure with Randomness, SIAM Review 2011, section 5.1.
+    """
+    directions = tangents(model, x, n_values, method=method)
+    images = _maps(encoder_differential(model, model.forward(x))).push(directions)
+    return -jnp.sort(-jnp.linalg.norm(images, axis=1))
+
+
 def max_tangents(model: Model) -> int:
     """The highest rank that J = dh/dx can have: features, code or the narrowest layer between, whichever is least."""
     return min(_sizes(model))
 
 
-def check_tangents(model: Model, n_tangents: int) -> None:
+def check_tangents(model: Model, n_tangents: int, *, name: str = "n_tangents") -> None:
     """Refuse a number of tangents that no Jacobian of the model has.
 
     Raises:
         TypeError: if it is no whole number.
         ValueError: if it is below 1 or beyond `max_tangents`.
     """
-    check_count("n_tangents", n_tangents)
+    check_count(name, n_tangents)
     rank = max_tangents(model)
     if n_tangents > rank:
         sizes = "-".join(map(str, _sizes(model)))
-        raise ValueError(
-            f"`n_tangents` must be <= {rank}, the rank of the Jacobian of {sizes} units; got {n_tangents}."
-        )
+        raise ValueError(f"`{name}` must be <= {rank}, the rank of the Jacobian of {sizes} units; got {n_tangents}.")
 
 
 def default_steps(model: Model, block: int) -> int:
