@@ -21,7 +21,7 @@ HOMES = {
 FORBIDDEN = {"pickle", "marshal", "dill", "cloudpickle", "joblib", "shelve"}
 # Modules in which an import may wait inside a function, because it is heavy.
 LATE = {"plots", "runs", "datasets", "cli"}
-ONLY = {"plots": {"_typing", "_files", "_validation"}}
+ONLY = {"plots": {"plots", "_typing", "_files", "_validation"}}
 PACKAGE = Path(contractive.__file__).parent
 
 

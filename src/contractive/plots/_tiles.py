@@ -1,17 +1,12 @@
-"""Pictures from arrays."""
+"""The tutorial's grid of small grey pictures, and how it is written."""
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ._files import write_atomically
+from .._files import write_atomically
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-__all__ = ["learning_curves", "tile_images", "write_picture"]
+__all__ = ["tile_images", "write_picture"]
 
 
 def tile_images(
@@ -82,42 +77,3 @@ def write_picture(path: str | Path, picture: np.ndarray) -> None:
     # As red, green and blue: through a grey colour map, matplotlib is off by one in some greys.
     colors = np.repeat(picture[..., None], 3, axis=2)
     write_atomically(Path(path), lambda stream: imsave(stream, colors, format="png"))
-
-
-def learning_curves(
-    reconstruction_error: Sequence[float],
-    jacobian_norm: Sequence[float],
-    validation_error: Sequence[float] = (),
-    *,
-    axes: "Sequence[Axes]",
-) -> "Sequence[Axes]":
-    """Draw the two numbers of the tutorial against the epoch, side by side.
-
-    Args:
-        reconstruction_error: one mean an epoch, nats or squared units of x.
-        jacobian_norm: one mean of ||J_f(x)||_F an epoch.
-        validation_error: one mean an epoch over held-out rows, in the units of the first; nothing is drawn when empty.
-        axes: two matplotlib axes to draw on.
-
-    Returns:
-        The two axes.
-
-    Example:
-        >>> from matplotlib.figure import Figure
-        >>> left, right = learning_curves([3.0, 2.0], [1.0, 0.5], axes=Figure().subplots(1, 2))
-        >>> left.get_ylabel(), right.get_ylabel()
-        ('reconstruction error', 'Jacobian norm')
-    """
-    for ax, curve, label in zip(
-        axes, (reconstruction_error, jacobian_norm), ("reconstruction error", "Jacobian norm"), strict=True
-    ):
-        ax.plot(range(1, len(curve) + 1), curve, marker="o", markersize=3)
-        ax.set_xlabel("epoch")
-        ax.set_ylabel(label)
-        ax.locator_params(axis="x", integer=True)
-        ax.grid(alpha=0.3)
-    if len(validation_error):
-        axes[0].plot(range(1, len(validation_error) + 1), validation_error, marker="o", markersize=3, label="held out")
-        axes[0].lines[0].set_label("training")
-        axes[0].legend(frameon=False)
-    return axes

@@ -1,0 +1,26 @@
+"""Pictures: arrays in, matplotlib's axes out, and no state beside them."""
+
+from ._curves import contraction_curve, learning_curves, spectrum
+from ._distributions import MAPS, anomalies, code_map, saturation
+from ._rows import SCALES, draw_rows, filters, guess_image_shape, reconstructions, samples, tangents, walks
+from ._tiles import tile_images, write_picture
+
+__all__ = [
+    "MAPS",
+    "SCALES",
+    "anomalies",
+    "code_map",
+    "contraction_curve",
+    "draw_rows",
+    "filters",
+    "guess_image_shape",
+    "learning_curves",
+    "reconstructions",
+    "samples",
+    "saturation",
+    "spectrum",
+    "tangents",
+    "tile_images",
+    "walks",
+    "write_picture",
+]
