@@ -18,7 +18,7 @@ from safetensors.numpy import load_file
 
 import contractive
 from console import FILES, Outcome, history, listing, spawn, weights
-from contractive import cli
+from contractive import cli, tile_images
 from contractive.datasets import DATASETS
 from contractive.presets import PRESETS
 
@@ -242,3 +242,31 @@ def test_help_shows_every_option_whole_on_80_columns(call: Call, monkeypatch: py
 def test_console_script_is_installed():
     (script,) = importlib.metadata.entry_points(group="console_scripts", name="contractive")
     assert script.load() is cli.main
+
+
+@pytest.mark.parametrize("start", [[], ["x.npy"]])
+def test_samples_are_those_of_the_estimator(call: Call, trained: Path, start: list[str]):
+    options = ["-n", 5, "--steps", 3, "--std", 0.2, "--seed", 7]
+    outcome = call("sample", "run", *start, *options, "--out", "s.npy")
+    assert (outcome.code, outcome.err) == (0, "")
+    assert outcome.out == "wrote s.npy: 5 samples of 12 features\n"
+    estimator = contractive.load(trained / "model.safetensors")
+    rows = ROWS if start else None
+    expected = estimator.sample(5, n_steps=3, std=0.2, X=rows, random_state=7)
+    np.testing.assert_array_equal(np.load(trained.parent / "s.npy", allow_pickle=False), expected)
+    assert call("sample", "run", *start, *options, "--image-shape", "3x4").code == 0
+    with Image.open(trained.parent / "samples.png") as image:
+        picture = tile_images(expected, image_shape=(3, 4), grid_shape=(2, 3))
+        assert np.array_equal(np.asarray(image.convert("L")), picture)
+    assert call("sample", "run", "-n", 4, "--out", "lines.png").code == 0
+    with Image.open(trained.parent / "lines.png") as image:
+        assert image.size == (12, 4 * 2 - 1), "rows that are no squares are lines, one below the other"
+
+
+def test_samples_want_a_file_and_an_auto_encoder(refused: Callable[..., None], trained: Path):
+    refused(["sample", "run", "--out", "s.jpg"], ["--out", ".npy or .png", "s.jpg"])
+    refused(["sample", "run", "--image-shape", "5x5"], ["--image-shape", "12 features", "5x5"])
+    refused(["sample", "run", "-n", "0"], ["--n-samples", "0"])
+    refused(["sample", "none"], ["'none'", "model.safetensors"])
+    (trained.parent / "samples.png").write_bytes(b"mine")
+    refused(["sample", "run"], ["samples.png", "--overwrite"])

@@ -465,7 +465,7 @@ def test_bars_of_both_phases_follow_each_other_on_80_columns(
 def test_help_shows_every_option_whole_on_80_columns(call: Call, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("COLUMNS", "80")
     commands = typer.main.get_command(cli.app).commands  # type: ignore[attr-defined]
-    for command in ("classify", "predict", "inspect", "encode"):
+    for command in ("classify", "predict", "inspect", "encode", "sample"):
         shown = call(command, "--help").out
         assert "…" not in shown
         assert max(map(len, shown.splitlines())) <= 80

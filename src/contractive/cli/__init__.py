@@ -11,9 +11,10 @@ import typer
 from .. import __version__
 from ._classify import classify
 from ._inspect import inspect
-from ._predict import encode, predict
+from ._interrupts import Interrupted
+from ._predict import encode, predict, sample
 from ._reproduce import reproduce
-from ._train import Interrupted, train
+from ._train import train
 
 __all__ = ["app", "main"]
 
@@ -67,7 +68,7 @@ def _root(
         raise typer.Exit(_WRONG_INPUT)
 
 
-for command in (train, classify, predict, encode, inspect, reproduce):
+for command in (train, classify, predict, encode, sample, inspect, reproduce):
     app.command()(command)
 
 

@@ -1,8 +1,7 @@
-"""What a training run shows while it goes on, and Ctrl-C as a request that is answered between chunks."""
+"""What a training run shows while it goes on."""
 
 from __future__ import annotations
 
-import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -18,26 +17,7 @@ if TYPE_CHECKING:
     TrainingEvent = Progress | EpochRecord | FineTuningProgress | FineTuningRecord
     Event = TrainingEvent | TangentProgress
 
-__all__ = ["deferred_interrupt", "display", "display_phases"]
-
-
-@contextmanager
-def deferred_interrupt() -> Iterator[Callable[[], None]]:
-    """Ctrl-C as a request that is answered where the yielded function is called.
-
-    Raised wherever Python happens to be inside JAX, a `KeyboardInterrupt` can be lost or end in a crash.
-    """
-    requests: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, frame: requests.append(number))
-
-    def check() -> None:
-        if requests:
-            raise KeyboardInterrupt
-
-    try:
-        yield check
-    finally:
-        signal.signal(signal.SIGINT, before)
+__all__ = ["display", "display_phases"]
 
 
 @contextmanager

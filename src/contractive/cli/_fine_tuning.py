@@ -10,10 +10,11 @@ import typer
 
 from .. import __version__
 from ..presets import CLASSIFIERS
-from ._display import deferred_interrupt, display_phases
+from ._display import display_phases
+from ._interrupts import Interrupted, deferred_interrupt, finished
 from ._labels import Measured, keep_few_labels, measure, read_unlabeled
 from ._settings import Settings, build_estimator, config_of
-from ._train import Interrupted, _finished, _image_shape, _whole_number
+from ._typed import image_shape, whole_number
 
 if TYPE_CHECKING:
     from ..runs import RunFolder
@@ -76,7 +77,7 @@ def run_job(job: Job) -> None:
         labels, unlabeled = keep_few_labels(labels, unlabeled, given["n_labels"], given["random_state"])
     source = source._replace(labels=labels)
     estimator = _classifier(job, representation, unlabeled)
-    shape = _image_shape(given["image_shape"], source.source)
+    shape = image_shape(given["image_shape"], source.source.rows.shape, source.source.image_shape)
     with deferred_interrupt() as check_interrupt:  # from the first file on, so that none is left behind
         folder = RunFolder(given["out"], overwrite=given["overwrite"])
         try:
@@ -132,7 +133,7 @@ def _trained_representation(job: Job) -> Any:
 
 
 def _layer_sizes(text: str) -> tuple[int, ...]:
-    return tuple(_whole_number("--layers", size, ", several with commas between them") for size in text.split(","))
+    return tuple(whole_number("--layers", size, ", several with commas between them") for size in text.split(","))
 
 
 def _classifier(job: Job, representation: Any, unlabeled: Any) -> Any:
@@ -146,11 +147,11 @@ def _classifier(job: Job, representation: Any, unlabeled: Any) -> Any:
     given, model = job.given, job.given["model"]
     parameters = {name: given[name] for name in _OF_BOTH} | {"unlabeled": unlabeled}
     if parameters["batch_size"] != "auto":
-        parameters["batch_size"] = _whole_number("--batch-size", given["batch_size"], " or 'auto'")
+        parameters["batch_size"] = whole_number("--batch-size", given["batch_size"], " or 'auto'")
     if model == "mtc":
         parameters |= {name: given[name] for name in _OF_TANGENTS}
         if parameters["n_tangents"] != "auto":
-            parameters["n_tangents"] = _whole_number("--n-tangents", given["n_tangents"], " or 'auto'")
+            parameters["n_tangents"] = whole_number("--n-tangents", given["n_tangents"], " or 'auto'")
     else:
         for name in _OF_TANGENTS:
             if name in job.typed:
@@ -208,10 +209,10 @@ def _fit_into(
             raise Interrupted(
                 "interrupted before the first epoch of fine-tuning ended; nothing was written."
             ) from interrupt
-        raise Interrupted(f"interrupted; {_finished(folder, estimator)}.") from interrupt
+        raise Interrupted(f"interrupted; {finished(folder, estimator)}.") from interrupt
     except (TypeError, ValueError, FloatingPointError) as error:
         message = re.sub(r"^`(\w+)`", lambda name: f"`{_RENAMED.get(name[1], name[1])}`", str(error))
-        held = f" {_finished(folder, estimator)}." if folder.is_published else ""
+        held = f" {finished(folder, estimator)}." if folder.is_published else ""
         raise type(error)(message + held) from error
 
 

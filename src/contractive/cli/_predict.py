@@ -1,18 +1,20 @@
-"""`contractive encode` and `contractive predict`: rows in, an array in a file out."""
+"""`contractive encode`, `predict` and `sample`: a model in, an array or a picture in a file out."""
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ._options import ArrayName, Data, Run
+from ._typed import image_shape
 
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["encode", "predict"]
+__all__ = ["encode", "predict", "sample"]
 
 _Out = Annotated[Path, typer.Option("--out", "-o", help="The .npy file to make.")]
 _Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an older file of that name.")]
@@ -20,16 +22,10 @@ _Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an older 
 
 def encode(run: Run, data: Data, out: _Out, array: ArrayName = None, overwrite: _Overwrite = False) -> None:
     """Write the codes of the rows of DATA as a .npy file of shape (rows, components)."""
-    from ..estimators import BaseClassifier
     from ..sources import open_rows
 
     _check_out(out, overwrite)
-    estimator = _load(run)
-    if isinstance(estimator, BaseClassifier):
-        kind = type(estimator).__name__
-        raise ValueError(
-            f"`RUN` must hold an auto-encoder; got a {kind} in {str(run)!r}. Use `contractive predict` for its classes."
-        )
+    estimator = _autoencoder(run, " Use `contractive predict` for its classes.")
     codes = estimator.transform(open_rows(data, array=array).rows)
     _write(out, codes)
     typer.echo(f"wrote {out}: {codes.shape[0]} rows of {codes.shape[1]} {codes.dtype} components")
@@ -65,6 +61,43 @@ def predict(
     typer.echo(f"wrote {out}: {len(found)} rows of {what} of the classes {classes}")
 
 
+def sample(
+    run: Run,
+    data: Annotated[
+        str | None, typer.Argument(metavar="DATA", help="Begin the walks at these rows instead of at random codes.")
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The .png or .npy file to make.")] = Path("samples.png"),
+    n_samples: Annotated[int, typer.Option("--n-samples", "-n", min=1, help="How many samples.")] = 100,
+    steps: Annotated[int, typer.Option(min=1, help="Steps of each walk along the tangents.")] = 20,
+    std: Annotated[float, typer.Option(min=0, help="Standard deviation of a step's noise in the code.")] = 0.1,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="What all draws depend on.")] = 0,
+    picture_shape: Annotated[
+        str | None, typer.Option("--image-shape", metavar="HxW", help="Picture size; guessed when square.")
+    ] = None,
+    array: ArrayName = None,
+    overwrite: _Overwrite = False,
+) -> None:
+    """Draw new rows by walks along the tangents of the code: a picture of them, or a .npy file of shape (n, features).
+
+    RUN is what `train` made.
+    """
+    from ..plots import tile_images, write_picture
+    from ..sources import open_rows
+
+    _check_out(out, overwrite, (".npy", ".png"))
+    estimator = _autoencoder(run)
+    shape = image_shape(picture_shape, (estimator.n_features_in_,))
+    rows = None if data is None else open_rows(data, array=array).rows
+    samples = estimator.sample(n_samples, n_steps=steps, std=std, X=rows, random_state=seed)
+    if out.suffix == ".npy":
+        _write(out, samples)
+    else:
+        across = 1 if shape[0] == 1 else math.ceil(math.sqrt(n_samples))
+        grid = -(-n_samples // across), across
+        write_picture(out, tile_images(samples, image_shape=shape, grid_shape=grid))
+    typer.echo(f"wrote {out}: {len(samples)} samples of {samples.shape[1]} features")
+
+
 def _load(run: Path) -> Any:
     from ..estimators import load
     from ..runs import model_path
@@ -72,9 +105,24 @@ def _load(run: Path) -> Any:
     return load(model_path(run))
 
 
-def _check_out(out: Path, overwrite: bool) -> None:
-    if out.suffix != ".npy":
-        raise ValueError(f"`--out` must end in .npy; got {str(out)!r}.")
+def _autoencoder(run: Path, remedy: str = "") -> Any:
+    """The auto-encoder of a run.
+
+    Raises:
+        ValueError: if the run holds a classifier; the message ends in the remedy.
+    """
+    from ..estimators import BaseClassifier
+
+    estimator = _load(run)
+    if isinstance(estimator, BaseClassifier):
+        kind = type(estimator).__name__
+        raise ValueError(f"`RUN` must hold an auto-encoder; got a {kind} in {str(run)!r}.{remedy}")
+    return estimator
+
+
+def _check_out(out: Path, overwrite: bool, endings: tuple[str, ...] = (".npy",)) -> None:
+    if out.suffix not in endings:
+        raise ValueError(f"`--out` must end in {' or '.join(endings)}; got {str(out)!r}.")
     if out.exists() and not overwrite:
         raise FileExistsError(f"{str(out)!r} exists; choose another --out or pass --overwrite to replace it.")
 

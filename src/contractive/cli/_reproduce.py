@@ -14,8 +14,7 @@ from typing import Annotated
 
 import typer
 
-from ._display import deferred_interrupt
-from ._train import Interrupted
+from ._interrupts import Interrupted, deferred_interrupt
 
 __all__ = ["reproduce"]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
@@ -11,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .. import __version__
-from ._display import deferred_interrupt, display
+from ._display import display
+from ._interrupts import Interrupted, deferred_interrupt, finished
 from ._options import (
     Activation,
     CorruptionName,
@@ -24,17 +24,15 @@ from ._options import (
     Preset,
 )
 from ._settings import Settings, build_estimator, config_of, read_settings
+from ._typed import image_shape as read_image_shape
+from ._typed import whole_number
 
 if TYPE_CHECKING:
     from ..runs import RunFolder
     from ..sources import RowSource
     from ..training import EpochRecord, Progress
 
-__all__ = ["Interrupted", "train"]
-
-
-class Interrupted(Exception):
-    """Ctrl-C with something to say; typer swallows the message of a `KeyboardInterrupt`."""
+__all__ = ["train"]
 
 
 _NOT_PARAMETERS = frozenset("data out model layer_model preset config image_shape array overwrite".split())
@@ -255,7 +253,7 @@ def train(
     if data is None:
         raise ValueError("DATA must be given: a data set's name or a file, or `data` in --config; got none.")
     source = open_rows(data, array=array)
-    shape = _image_shape(image_shape, source)
+    shape = read_image_shape(image_shape, source.rows.shape, source.image_shape)
     with deferred_interrupt() as check_interrupt:  # from the first file on, so that none is left behind
         folder = RunFolder(out, overwrite=overwrite)
         try:
@@ -276,23 +274,14 @@ def _typed(context: typer.Context) -> dict[str, Any]:
         if name not in _NOT_PARAMETERS and source is not None and source.name == "COMMANDLINE":
             typed[name] = value.value if isinstance(value, StrEnum) else value
     if typed.get("batch_size", "auto") != "auto":
-        typed["batch_size"] = _whole_number("--batch-size", typed["batch_size"], " or 'auto'")
+        typed["batch_size"] = whole_number("--batch-size", typed["batch_size"], " or 'auto'")
     if "hidden_layer_sizes" in typed:
         text = typed["hidden_layer_sizes"]
         typed["hidden_layer_sizes"] = tuple(
-            _whole_number("--hidden-layer-sizes", size, ", several with commas between them")
+            whole_number("--hidden-layer-sizes", size, ", several with commas between them")
             for size in (text.split(",") if text.strip() else ())
         )
     return typed
-
-
-def _whole_number(option: str, text: str, other: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        from .._validation import shown  # imports NumPy
-
-        raise ValueError(f"`{option}` must be a whole number >= 1{other}; got {shown(text)}.") from None
 
 
 def _fit_into(folder: RunFolder, estimator: Any, source: RowSource, check_interrupt: Callable[[], None]) -> None:
@@ -318,16 +307,11 @@ def _fit_into(folder: RunFolder, estimator: Any, source: RowSource, check_interr
     except KeyboardInterrupt as interrupt:
         if not folder.is_published:
             raise Interrupted("interrupted before the first epoch ended; nothing was written.") from interrupt
-        raise Interrupted(f"interrupted; {_finished(folder, estimator)}.") from interrupt
+        raise Interrupted(f"interrupted; {finished(folder, estimator)}.") from interrupt
     except (TypeError, ValueError, FloatingPointError) as error:
         if not folder.is_published:
             raise
-        raise type(error)(f"{error} {_finished(folder, estimator)}.") from error
-
-
-def _finished(folder: RunFolder, estimator: Any) -> str:
-    finished = estimator.n_epochs_
-    return f"{folder.path} holds the {finished} finished epoch{'s' * (finished != 1)}"
+        raise type(error)(f"{error} {finished(folder, estimator)}.") from error
 
 
 def _total_epochs(estimator: Any) -> int:
@@ -335,15 +319,3 @@ def _total_epochs(estimator: Any) -> int:
     layers = getattr(estimator, "layers", None)
     own = estimator.max_epochs if layers is None else estimator.joint_epochs
     return (own if isinstance(own, int) else 0) + sum(map(_total_epochs, layers or ()))
-
-
-def _image_shape(text: str | None, source: RowSource) -> tuple[int, int]:
-    """Height and width of one filter's picture: as typed, as known, square when that fits, else one line."""
-    features = source.rows.shape[-1] if source.rows.ndim else 0
-    if text is None:
-        side = round(features**0.5)
-        return source.image_shape or ((side, side) if side * side == features else (1, features))
-    sizes = re.fullmatch(r"([0-9]+)x([0-9]+)", text)
-    if sizes is None or int(sizes[1]) * int(sizes[2]) != features:
-        raise ValueError(f"`--image-shape` must be HxW with H * W = {features} features; got {text!r}.")
-    return int(sizes[1]), int(sizes[2])

@@ -1,0 +1,47 @@
+"""What was typed as text, as the library takes it."""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["image_shape", "whole_number"]
+
+
+def whole_number(option: str, text: str, other: str) -> int:
+    """The number.
+
+    Args:
+        option: what it was typed after.
+        text: what was typed.
+        other: what else may be typed, for the message.
+
+    Raises:
+        ValueError: if it is no whole number.
+    """
+    try:
+        return int(text)
+    except ValueError:
+        from .._validation import shown  # imports NumPy
+
+        raise ValueError(f"`{option}` must be a whole number >= 1{other}; got {shown(text)}.") from None
+
+
+def image_shape(text: str | None, rows: tuple[int, ...], known: tuple[int, int] | None = None) -> tuple[int, int]:
+    """Height and width of a row's picture: as typed, as known, square when that fits, else one line.
+
+    Args:
+        text: what was typed, or None.
+        rows: the shape of the data, (n_rows, n_features).
+        known: what the data set says of itself.
+
+    Raises:
+        ValueError: if what was typed is not HxW, or does not multiply out to the features.
+    """
+    n_features = rows[-1] if rows else 0
+    if text is None:
+        side = round(n_features**0.5)
+        return known or ((side, side) if side * side == n_features else (1, n_features))
+    sizes = re.fullmatch(r"([0-9]+)x([0-9]+)", text)
+    if sizes is None or int(sizes[1]) * int(sizes[2]) != n_features:
+        raise ValueError(f"`--image-shape` must be HxW with H * W = {n_features} features; got {text!r}.")
+    return int(sizes[1]), int(sizes[2])
