@@ -17,6 +17,7 @@ from contractive.geometry import (
     contraction_curve,
     contraction_ratio,
     count_flops,
+    effective_dimension,
     leading_singular_values,
     lipschitz_bound,
     map_spectra,
@@ -352,3 +353,22 @@ def test_a_wrong_number_of_values_is_one_line():
         map_spectra(model, np.eye(6), 0)
     with pytest.raises(ValueError, match="`method`"):
         map_spectra(model, np.eye(6), 2, method="guess")
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_effective_dimension_is_that_of_the_spectrum(name, x64):
+    model = MODELS[name]()
+    x = RNG(0).uniform(size=(3, model.n_features))
+
+    def both(x: Any) -> Any:
+        return effective_dimension(model, x), participation_ratio(singular_values(model, x))
+
+    found, expected = map_for_once(both, x)
+    np.testing.assert_allclose(found, expected, rtol=1e-10)
+
+
+def test_where_nothing_changes_there_is_no_dimension():
+    flat = AutoEncoder(jnp.zeros((3, 5)), jnp.zeros(3), jnp.zeros(5))
+    assert effective_dimension(flat, jnp.ones(5)) == 0
+    saturated = AutoEncoder(jnp.eye(3) * 1.0, jnp.full(3, -40.0), jnp.zeros(3))  # slopes of 4e-18
+    assert effective_dimension(saturated, jnp.zeros(3)) == pytest.approx(3)

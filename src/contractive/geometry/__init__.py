@@ -2,7 +2,7 @@
 
 from ._contraction import contraction_curve, contraction_ratio, mean_squared_entry, on_sphere, saturation
 from ._mapped import map_spectra, map_tangents
-from ._spectrum import lipschitz_bound, n_directions, participation_ratio
+from ._spectrum import effective_dimension, lipschitz_bound, n_directions, participation_ratio
 from ._tangents import (
     METHODS,
     Method,
@@ -21,6 +21,7 @@ __all__ = [
     "contraction_curve",
     "contraction_ratio",
     "count_flops",
+    "effective_dimension",
     "leading_singular_values",
     "lipschitz_bound",
     "map_spectra",

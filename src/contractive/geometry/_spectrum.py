@@ -5,10 +5,11 @@ import math
 import jax.numpy as jnp
 import numpy as np
 
-from .._typing import Array, Float, Int, Scalar
+from .._typing import Array, Float, Int, Scalar, Visible
+from ..jacobian import encoder_differential, matrix
 from ..models import Model
 
-__all__ = ["lipschitz_bound", "n_directions", "participation_ratio"]
+__all__ = ["effective_dimension", "lipschitz_bound", "n_directions", "participation_ratio"]
 
 SingularValues = Float[Array, " rank"]
 
@@ -30,10 +31,47 @@ def participation_ratio(values: SingularValues) -> Scalar:
         Gao et al., A theory of multineuronal dimensionality, dynamics and measurement, 2017, equation (1), where the
         eigenvalues are the squares here.
     """
-    largest = jnp.max(jnp.abs(values))
-    squares = (values / jnp.where(largest > 0, largest, 1)) ** 2  # scaled, so that no square is 0 in float32
+    squares = _scaled(values) ** 2
     total = jnp.sum(squares**2)
     return jnp.where(total > 0, jnp.sum(squares) ** 2 / jnp.where(total > 0, total, 1), 0)
+
+
+def effective_dimension(model: Model, x: Visible) -> Scalar:
+    """The participation ratio of the spectrum at x without the spectrum: ||J||_F^4 / ||J J^T||_F^2.
+
+    For one dense layer with slopes s it is (sum_i s_i^2 G_ii)^2 / sum_ij s_i^2 G_ij^2 s_j^2 with G = W W^T, which many
+    examples share; else it takes J.
+
+    Args:
+        model: the auto-encoder, whose encoder is differentiated.
+        x: one example.
+
+    Returns:
+        From 1 to the rank of J; 0 where J is 0.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from contractive.models import AutoEncoder
+        >>> model = AutoEncoder(jnp.eye(3), jnp.zeros(3), jnp.zeros(3))
+        >>> print(effective_dimension(model, jnp.zeros(3)))
+        3.0
+    """
+    differential = encoder_differential(model, model.forward(x))
+    if differential.weights is not None and len(differential.weights) == 1:
+        (weight,), (slope,) = differential.weights, differential.slopes
+        gram, squares = weight @ weight.T, _scaled(slope) ** 2
+        trace, square = squares @ jnp.diagonal(gram), squares @ gram**2 @ squares
+    else:
+        J = _scaled(matrix(differential))
+        gram = J @ J.T if J.shape[0] < J.shape[1] else J.T @ J
+        trace, square = jnp.trace(gram), jnp.sum(gram**2)
+    return jnp.where(square > 0, trace**2 / jnp.where(square > 0, square, 1), 0)
+
+
+def _scaled(values: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """The largest magnitude is 1, so that no fourth power leaves the range of float32; zeros stay."""
+    largest = jnp.max(jnp.abs(values))
+    return values / jnp.where(largest > 0, largest, 1)
 
 
 def n_directions(values: SingularValues, share: float | Float[Array, ""] = 0.1) -> Int[Array, ""]:
