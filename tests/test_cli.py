@@ -176,6 +176,42 @@ def test_inspect_measures_the_model_on_data(call: Call, trained: Path):
     assert f"{estimator.contraction_norm(ROWS).mean():.4f}\n" in outcome.out
 
 
+def test_inspect_measures_the_geometry_on_data(call: Call, trained: Path):
+    outcome = call("inspect", "run", "x.npy", "--geometry", "--json")
+    assert (outcome.code, outcome.err) == (0, "")
+    facts = json.loads(outcome.out)
+    estimator = contractive.load(trained / "model.safetensors")
+    spectra = np.linalg.svd(estimator.jacobian(ROWS), compute_uv=False)
+    codes = estimator.transform(ROWS)
+
+    def quantiles(values: np.ndarray) -> np.ndarray:
+        return np.quantile(values, [0.1, 0.5, 0.9])
+
+    expected = {
+        "rows of the geometry": 40,
+        "Jacobian norm, quantiles": quantiles(np.sqrt((spectra**2).sum(axis=1))),
+        "effective dimension, quantiles": quantiles((spectra**2).sum(axis=1) ** 2 / (spectra**4).sum(axis=1)),
+        "largest singular value, quantiles": quantiles(spectra[:, 0]),
+        "leading 3 singular values, means": spectra.mean(axis=0),
+        "largest singular value found": spectra.max(),
+        "Lipschitz bound": np.linalg.norm(estimator.components_, 2) / 4,
+        "saturated units": np.mean((codes < 0.05) | (codes > 0.95)),
+        "reconstruction error there": -estimator.score(ROWS),
+    }
+    for name, value in expected.items():
+        np.testing.assert_allclose(facts[name], value, rtol=1e-4, err_msg=name)
+    table = call("inspect", "run", "x.npy", "--geometry").out
+    assert re.search(rf"Lipschitz bound +{expected['Lipschitz bound']:.4f}\n", table)
+    assert re.search(rf"saturated units +{100 * expected['saturated units']:.2f} %\n", table)
+    leading = "  ".join(f"{value:.3f}" for value in facts["leading 3 singular values, means"])
+    assert re.search(rf"means +{re.escape(leading)}\n", table)
+    assert json.loads(call("inspect", "run", "--json").out).keys() < facts.keys()
+
+
+def test_geometry_wants_data(refused: Callable[..., None], trained: Path):
+    refused(["inspect", "run", "--geometry"], ["`--geometry` must go with DATA."])
+
+
 def test_datasets_lists_each_with_its_summary(call: Call):
     outcome = call("datasets")
     assert outcome.code == 0

@@ -26,6 +26,8 @@ def test_tangents_and_spectrum_are_those_of_the_jacobians(cae):
     assert spectrum.shape == (5, 7)
     np.testing.assert_allclose(spectrum, np.linalg.svd(jacobians, compute_uv=False), rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(cae.spectrum(rows, 3), spectrum[:, :3], rtol=1e-4, atol=1e-6)
+    ratio = (spectrum**2).sum(axis=1) ** 2 / (spectrum**4).sum(axis=1)
+    np.testing.assert_allclose(cae.effective_dimension(rows), ratio, rtol=1e-4)
     through = np.linalg.norm(jacobians @ np.swapaxes(tangents, 1, 2), axis=1)
     np.testing.assert_allclose(through, spectrum[:, :3], rtol=1e-4)
     np.testing.assert_allclose(np.sqrt(np.sum(spectrum**2, axis=1)), cae.contraction_norm(rows), rtol=1e-5)

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+import json
+from math import isfinite
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
 
 from ._labels import measure
 from ._options import ArrayName, LabelsName, Run
 
+if TYPE_CHECKING:
+    import numpy as np
+
 __all__ = ["inspect"]
+
+_GEOMETRY_ROWS = 256
+_LEADING = 10
 
 
 def inspect(
@@ -17,6 +25,10 @@ def inspect(
     data: Annotated[str | None, typer.Argument(metavar="DATA", help="Measure the model on these rows.")] = None,
     array: ArrayName = None,
     labels: LabelsName = None,
+    geometry: Annotated[
+        bool, typer.Option("--geometry", help="What the code follows and ignores at some hundred rows of DATA, too.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")] = False,
 ) -> None:
     """Print what a model is, how its training went and, given DATA, what it does there.
 
@@ -32,13 +44,52 @@ def inspect(
         raise ValueError(
             f"`--labels` must go with {what}; got {labels!r} and {type(estimator).__name__} in {str(run)!r}."
         )
+    if geometry and (is_classifier or data is None):
+        what = f"an auto-encoder's run; got a {type(estimator).__name__} in {str(run)!r}" if is_classifier else "DATA"
+        raise ValueError(f"`--geometry` must go with {what}.")
     facts: dict[str, Any] = {"model": type(estimator).__name__, "features": estimator.n_features_in_}
     facts |= _of_classifier(estimator) if is_classifier else _of_autoencoder(estimator)
     if data is not None:
         facts |= _on_labels(estimator, data, array, labels) if is_classifier else _on_rows(estimator, data, array)
+    if geometry:
+        facts |= _geometry(estimator, data, array)
+    if as_json:
+        # JSON has no word for infinity, which a bound of an encoder of the user's own is.
+        finite = {
+            name: None if isinstance(value, float) and not isfinite(value) else value for name, value in facts.items()
+        }
+        typer.echo(json.dumps(finite, allow_nan=False))
+        return
     width = max(map(len, facts))
     for name, value in facts.items():
         typer.echo(f"{name:<{width}}  {value}")
+
+
+class _Shown(float):
+    """A number that a table shows rounded, and JSON as it is."""
+
+    form: ClassVar[str] = ".4f"
+
+    def __str__(self) -> str:
+        return format(float(self), self.form)
+
+
+class _Seconds(_Shown):
+    form = ".1f"
+
+
+class _Percent(_Shown):
+    """A share of 1 that a table shows in per cent."""
+
+    def __str__(self) -> str:
+        return f"{100 * self:.2f} %"
+
+
+class _Numbers(list[float]):
+    """Several that a table shows rounded, side by side."""
+
+    def __str__(self) -> str:
+        return "  ".join(format(value, ".3f") for value in self)
 
 
 def _of_autoencoder(estimator: Any) -> dict[str, Any]:
@@ -48,14 +99,14 @@ def _of_autoencoder(estimator: Any) -> dict[str, Any]:
         **_parameters(estimator),
         "trained by": estimator.engine_,
         "epochs": estimator.n_epochs_,
-        "last reconstruction error": f"{last.reconstruction_error:.4f}",
-        "last Jacobian norm": f"{last.jacobian_norm:.4f}",
+        "last reconstruction error": _Shown(last.reconstruction_error),
+        "last Jacobian norm": _Shown(last.jacobian_norm),
         "seconds of training": _seconds(estimator),
     }
     best = vars(estimator).get("best_epoch_")
     if best is not None:
         facts["weights of epoch"] = best
-        facts["error of held-out rows there"] = f"{estimator.history_[best - 1].validation_error:.4f}"
+        facts["error of held-out rows there"] = _Shown(estimator.history_[best - 1].validation_error)
     return facts
 
 
@@ -66,16 +117,16 @@ def _of_classifier(estimator: Any) -> dict[str, Any]:
         "classes": ", ".join(map(str, estimator.classes_)),
         **_parameters(estimator),
         "epochs": estimator.n_epochs_,
-        "last log-loss": f"{last.log_loss:.4f}",
-        "last error": _percent(last.error_rate),
+        "last log-loss": _Shown(last.log_loss),
+        "last error": _Percent(last.error_rate),
         "seconds of fine-tuning": _seconds(estimator),
     }
     best = vars(estimator).get("best_epoch_")
     if best is not None:
         record = estimator.history_[best - 1]
         facts["weights of epoch"] = best
-        facts["validation error there"] = _percent(record.validation_error_rate)
-        facts["validation log-loss there"] = f"{record.validation_log_loss:.4f}"
+        facts["validation error there"] = _Percent(record.validation_error_rate)
+        facts["validation log-loss there"] = _Shown(record.validation_log_loss)
     return facts
 
 
@@ -88,9 +139,46 @@ def _on_rows(estimator: Any, data: str, array: str | None) -> dict[str, Any]:
     title = DATASETS[data].title if data in DATASETS else data
     return {
         f"rows of {title}": len(source.rows),
-        "reconstruction error there": f"{-estimator.score(source.rows):.4f}",
-        "Jacobian norm there": f"{estimator.contraction_norm(source.rows).mean():.4f}",
+        "reconstruction error there": _Shown(-estimator.score(source.rows)),
+        "Jacobian norm there": _Shown(estimator.contraction_norm(source.rows).mean()),
     }
+
+
+def _geometry(estimator: Any, data: str | None, array: str | None) -> dict[str, Any]:
+    """What the code follows and ignores, at rows spread over the data set.
+
+    Quantiles are those of 10 %, 50 % and 90 % over these rows.
+    """
+    import numpy as np
+
+    from ..geometry import lipschitz_bound, max_tangents
+    from ..sources import open_rows
+
+    assert data is not None
+    rows = open_rows(data, array=array).rows
+    places = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), _GEOMETRY_ROWS)).astype(int))
+    some, model = rows[places], estimator.model_
+    spectrum = estimator.spectrum(some, min(_LEADING, max_tangents(model)))
+    norms, dimensions = estimator.contraction_norm(some), estimator.effective_dimension(some)
+    facts = {
+        "rows of the geometry": len(places),
+        "Jacobian norm, quantiles": _quantiles(norms),
+        "effective dimension, quantiles": _quantiles(dimensions),
+        "largest singular value, quantiles": _quantiles(spectrum[:, 0]),
+        f"leading {spectrum.shape[1]} singular values, means": _Numbers(spectrum.mean(axis=0, dtype=float).tolist()),
+        "largest singular value found": _Shown(spectrum.max()),
+        "Lipschitz bound": _Shown(lipschitz_bound(model)),
+    }
+    codes = estimator.transform(some)
+    if codes.min() >= 0 and codes.max() <= 1:
+        facts["saturated units"] = _Percent(np.mean((codes < 0.05) | (codes > 0.95)))
+    return facts
+
+
+def _quantiles(values: np.ndarray) -> _Numbers:
+    import numpy as np
+
+    return _Numbers(np.quantile(np.asarray(values, float), (0.1, 0.5, 0.9)).tolist())
 
 
 def _on_labels(estimator: Any, data: str, array: str | None, labels: str | None) -> dict[str, Any]:
@@ -101,8 +189,8 @@ def _on_labels(estimator: Any, data: str, array: str | None, labels: str | None)
     measured = measure(estimator, labeled.source.rows, labeled.labels, name=data)
     return {
         f"labelled rows of {labeled.title}": measured.n_rows,
-        "error there": _percent(measured.error_rate),
-        "log-loss there": f"{measured.log_loss:.4f}",
+        "error there": _Percent(measured.error_rate),
+        "log-loss there": _Shown(measured.log_loss),
     }
 
 
@@ -128,9 +216,5 @@ def _parameters(estimator: Any) -> dict[str, Any]:
     return {**parameters, **dict(of_parts)}
 
 
-def _seconds(estimator: Any) -> str:
-    return f"{sum(record.seconds for record in estimator.history_):.1f}"
-
-
-def _percent(rate: float) -> str:
-    return f"{100 * rate:.2f} %"
+def _seconds(estimator: Any) -> _Seconds:
+    return _Seconds(sum(record.seconds for record in estimator.history_))

@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from .._typing import Scalar, Visible
 from .._validation import check_count, check_interval, check_rows, check_seed
 from ..batched import Example, map_rows
-from ..geometry import map_spectra, map_tangents, singular_values
+from ..geometry import effective_dimension, map_spectra, map_tangents, singular_values
 from ..jacobian import floats_for_frobenius_sq, jacobian, jacobian_frobenius_sq
 from ..models import AutoEncoder, Model, Stack
 from ..sampling import sample_walk
@@ -133,6 +133,19 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         """
         check_is_fitted(self, "model_")
         return self._map_rows(_contraction_norm, X, floats=floats_for_frobenius_sq(self.model_, DEFAULT_BATCH) or None)
+
+    def effective_dimension(self, X: ArrayLike) -> np.ndarray:
+        """In how many directions the code changes at each row, each counted by its share; arguments as `transform`.
+
+        The participation ratio of the Jacobian's spectrum, (sum sigma^2)^2 / sum sigma^4.
+
+        Returns:
+            Array of shape (n_samples,), from 1 to the rank of the Jacobian; 0 where that is 0.
+        """
+        check_is_fitted(self, "model_")
+        layers = self.model_.encoder_layers
+        held = None if layers is not None and len(layers) == 1 else 3 * self.model_.n_features * self.model_.n_hidden
+        return self._map_rows(effective_dimension, X, floats=held)
 
     def tangents(self, X: ArrayLike, n_tangents: int = 15) -> np.ndarray:
         """The tangent plane at each row: the orthonormal directions in which the code changes most.
