@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from contractive import plots
 
@@ -24,7 +25,7 @@ def pixels(ax: Axes) -> np.ndarray:
 
 
 def heights(ax: Axes) -> list[float]:
-    return [patch.get_height() for patch in ax.patches if hasattr(patch, "get_height")]
+    return [patch.get_height() for patch in ax.patches if isinstance(patch, Rectangle)]
 
 
 @pytest.mark.parametrize(
@@ -121,7 +122,7 @@ def test_a_spectrum_is_its_median_and_the_middle_of_its_rows():
     ax = plots.spectrum(values, ax=one(), label="CAE")
     assert np.asarray(ax.lines[0].get_xdata()).tolist() == [1, 2, 3, 4, 5], "zeros have no logarithm"
     np.testing.assert_allclose(np.asarray(ax.lines[0].get_ydata()), np.median(values, axis=0)[:5])
-    corners = ax.collections[0].get_paths()[0].vertices
+    corners = np.asarray(ax.collections[0].get_paths()[0].vertices)
     assert ax.get_yscale() == "log"
     np.testing.assert_allclose(corners[:, 1].max(), np.quantile(values[:, 0], 0.9))
     legend = ax.get_legend()
@@ -158,7 +159,7 @@ def test_codes_are_drawn_along_their_principal_directions():
     np.testing.assert_allclose(points, (u * s)[:, :2] * signs, atol=1e-10)
     labels = np.arange(40) % 3
     ax = plots.code_map(H, labels, ax=one())
-    assert [len(group.get_offsets()) for group in ax.collections] == [14, 13, 13]
+    assert [len(np.asarray(group.get_offsets())) for group in ax.collections] == [14, 13, 13]
     assert ax.get_legend() is not None
     assert plots.code_map(H, np.arange(40), ax=one()).get_legend() is None, "too many to name"
     assert np.asarray(plots.code_map(H[:, :1], ax=one()).collections[0].get_offsets()).shape == (40, 2)

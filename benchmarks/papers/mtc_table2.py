@@ -81,11 +81,13 @@ def _row(key: str, n_labels: int | None) -> Row:
         "with_unlabeled": with_unlabeled,
         "pretraining_seed": 0,
     }
-    published = dict(zip(("cae+h", "mtc"), PUBLISHED[n_labels], strict=True)).get(key)
+    beside: dict[str, float] = dict(zip(("cae+h", "mtc"), PUBLISHED[n_labels], strict=True))
     name = "all 50,000" if n_labels is None else f"{n_labels:,}"
     row_key = f"{key}-{'all' if n_labels is None else n_labels}"
     n_seeds = 10 if n_labels == 100 else 3
-    return Row(row_key, f"{model}; {name} labels", "mnist", classify, settings, test_error(published), line, n_seeds)
+    return Row(
+        row_key, f"{model}; {name} labels", "mnist", classify, settings, test_error(beside.get(key)), line, n_seeds
+    )
 
 
 TABLE = Table(
