@@ -115,8 +115,7 @@ def test_threads_change_nothing_but_rounding(threads):
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="the flags are those of x86-64")
-@pytest.mark.parametrize("instructions", ["x86-64", "x86-64-v3"])
-@pytest.mark.parametrize("batch_size", [3, 10, MAX_BATCH])
+@pytest.mark.parametrize(("instructions", "batch_size"), [("x86-64", 3), ("x86-64-v3", 10), ("x86-64-v3", MAX_BATCH)])
 def test_vectors_of_any_width_compute_the_same(instructions, batch_size, monkeypatch):
     if instructions == "x86-64-v3" and "avx2" not in Path("/proc/cpuinfo").read_text():
         pytest.skip("this processor has no AVX2")

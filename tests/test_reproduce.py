@@ -332,6 +332,7 @@ def test_a_copy_inside_the_package_is_found(monkeypatch: pytest.MonkeyPatch, tmp
     monkeypatch.delitem(__import__("sys").modules, "contractive_papers")
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_a_quick_run_repeats_nothing(tmp_path: Path):
     arguments = "reproduce", "icml2011-figure1", "--quick", "--out", "out"
     process = start(*arguments, folder=tmp_path)
@@ -358,6 +359,7 @@ def test_jobs_that_a_quick_run_cannot_tell_apart_are_one(tmp_path: Path):
     table = load_table("mtc-table2")
     assert [job.row.key for job in jobs_of(table, tmp_path, seeds=None, quick=True)] == [
         *("cae+h-100", "mtc-100", "spectral-100"),
+        *("cae+h-600", "mtc-600", "spectral-1000"),  # the settings of others, where there are more labels
         *("cae+h-all", "mtc-all", "spectral-all", "both-all"),
     ]
     assert len(jobs_of(table, tmp_path, seeds=None, quick=False)) == 3 * 10 + 9 * 3 + 4 * 3
