@@ -101,7 +101,7 @@ def decaying(sizes: tuple[int, ...], rate: float, seed: int = 0, dtype: Any = np
     return Stack(tuple(layers))
 
 
-@pytest.mark.parametrize("sizes", [(60, 80, 70), (90, 50), (50, 90)])
+@pytest.mark.parametrize("sizes", [(60, 80, 70), (50, 90)])
 def test_the_krylov_space_holds_the_exact_tangents_where_the_spectrum_decays(sizes):
     model, x = decaying(sizes, 0.8), RNG(2).normal(size=(4, sizes[0])).astype(np.float32)
     exact = planes(model, x, 5, method="exact")

@@ -19,8 +19,14 @@ def layer() -> ContractiveAutoencoder:
     return ContractiveAutoencoder(10, max_epochs=3)
 
 
-@parametrize_with_checks([ContractiveClassifier(layer(), **QUICK), TangentNeighborsClassifier(layer())])
+@parametrize_with_checks([ContractiveClassifier(layer(), **QUICK)])
 def test_scikit_learns_own_checks(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.slow
+@parametrize_with_checks([TangentNeighborsClassifier(layer())])
+def test_scikit_learns_own_checks_of_neighbors(estimator, check):
     check(estimator)
 
 
