@@ -10,16 +10,14 @@ from typing import Any
 import numpy as np
 
 from .._files import cache_folder
-from .._validation import check_choice
 from ..batched import floats_held, map_rows
 from ..models import Model
 from ._tangents import (
-    METHODS,
     OVERSAMPLING,
     Method,
-    cheapest_method,
     check_tangents,
     leading_singular_values,
+    resolve_method,
     tangents,
 )
 
@@ -69,8 +67,7 @@ def map_tangents(
         (6, 2, 6)
     """
     check_tangents(model, n_tangents)
-    check_choice("method", method, METHODS)
-    chosen = cheapest_method(model, n_tangents) if method == "auto" else Method(method)
+    chosen = resolve_method(method, model, n_tangents)
     shape = rows.shape[0], n_tangents, model.n_features
     chunk = 1 << max(0, (_CHUNK_BYTES // (4 * n_tangents * model.n_features)).bit_length() - 1)
     floats = _floats_of_a_row(model, n_tangents, chosen)
@@ -79,7 +76,11 @@ def map_tangents(
         for start in range(0, len(planes), chunk):
             part = rows[start : start + chunk]
             planes[start : start + chunk] = map_rows(
-                _at_an_example(n_tangents, chosen), model, part, uint8_scale=uint8_scale, floats=floats
+                _at_an_example(tangents, n_tangents=n_tangents, method=chosen),
+                model,
+                part,
+                uint8_scale=uint8_scale,
+                floats=floats,
             )
             if on_chunk is not None:
                 on_chunk(start + part.shape[0])
@@ -115,10 +116,10 @@ def map_spectra(model: Model, rows: Any, n_values: int, *, uint8_scale: float = 
         (6, 2)
     """
     check_tangents(model, n_values, name="n_values")
-    check_choice("method", method, METHODS)
-    chosen = cheapest_method(model, n_values) if method == "auto" else Method(method)
+    chosen = resolve_method(method, model, n_values)
     floats = _floats_of_a_row(model, n_values, chosen)
-    return map_rows(_values_at_an_example(n_values, chosen), model, rows, uint8_scale=uint8_scale, floats=floats)
+    function = _at_an_example(leading_singular_values, n_values=n_values, method=chosen)
+    return map_rows(function, model, rows, uint8_scale=uint8_scale, floats=floats)
 
 
 def _filled_file(folder: Path, shape: tuple[int, ...], fill: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
@@ -138,15 +139,9 @@ def _filled_file(folder: Path, shape: tuple[int, ...], fill: Callable[[np.ndarra
 
 
 @lru_cache
-def _at_an_example(n_tangents: int, method: Method) -> Callable[..., Any]:
-    """One object for one function, as compiled code is kept by it."""
-    return partial(tangents, n_tangents=n_tangents, method=method)
-
-
-@lru_cache
-def _values_at_an_example(n_values: int, method: Method) -> Callable[..., Any]:
-    """Likewise."""
-    return partial(leading_singular_values, n_values=n_values, method=method)
+def _at_an_example(function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
+    """One object for one function with its options, as compiled code is kept by it."""
+    return partial(function, **options)
 
 
 def _floats_of_a_row(model: Model, n_tangents: int, method: Method) -> int:

@@ -8,6 +8,7 @@ import numpy as np
 from .._typing import Array, Float, Int, Scalar, Visible
 from ..jacobian import encoder_differential, matrix
 from ..models import Model
+from ._tangents import scaled
 
 __all__ = ["effective_dimension", "lipschitz_bound", "n_directions", "participation_ratio"]
 
@@ -31,9 +32,8 @@ def participation_ratio(values: SingularValues) -> Scalar:
         Gao et al., A theory of multineuronal dimensionality, dynamics and measurement, 2017, equation (1), where the
         eigenvalues are the squares here.
     """
-    squares = _scaled(values) ** 2
-    total = jnp.sum(squares**2)
-    return jnp.where(total > 0, jnp.sum(squares) ** 2 / jnp.where(total > 0, total, 1), 0)
+    squares = scaled(values) ** 2
+    return _ratio(jnp.sum(squares), jnp.sum(squares**2))
 
 
 def effective_dimension(model: Model, x: Visible) -> Scalar:
@@ -59,19 +59,18 @@ def effective_dimension(model: Model, x: Visible) -> Scalar:
     differential = encoder_differential(model, model.forward(x))
     if differential.weights is not None and len(differential.weights) == 1:
         (weight,), (slope,) = differential.weights, differential.slopes
-        gram, squares = weight @ weight.T, _scaled(slope) ** 2
+        gram, squares = weight @ weight.T, scaled(slope) ** 2
         trace, square = squares @ jnp.diagonal(gram), squares @ gram**2 @ squares
     else:
-        J = _scaled(matrix(differential))
+        J = scaled(matrix(differential))
         gram = J @ J.T if J.shape[0] < J.shape[1] else J.T @ J
         trace, square = jnp.trace(gram), jnp.sum(gram**2)
-    return jnp.where(square > 0, trace**2 / jnp.where(square > 0, square, 1), 0)
+    return _ratio(trace, square)
 
 
-def _scaled(values: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-    """The largest magnitude is 1, so that no fourth power leaves the range of float32; zeros stay."""
-    largest = jnp.max(jnp.abs(values))
-    return values / jnp.where(largest > 0, largest, 1)
+def _ratio(squares: Scalar, fourths: Scalar) -> Scalar:
+    """(sum sigma^2)^2 / sum sigma^4 from both sums; 0 where they are."""
+    return jnp.where(fourths > 0, squares**2 / jnp.where(fourths > 0, fourths, 1), 0)
 
 
 def n_directions(values: SingularValues, share: float | Float[Array, ""] = 0.1) -> Int[Array, ""]:

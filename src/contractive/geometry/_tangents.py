@@ -22,6 +22,8 @@ __all__ = [
     "count_flops",
     "leading_singular_values",
     "max_tangents",
+    "resolve_method",
+    "scaled",
     "singular_values",
     "tangents",
 ]
@@ -106,11 +108,9 @@ def tangents(
         Methods, NIPS 2015, algorithm 2. Halko et al., Finding Structure with Randomness, SIAM Review 2011.
     """
     check_tangents(model, n_tangents)
-    check_choice("method", method, METHODS)
     check_count("oversampling", oversampling, low=0)
     n_steps = default_steps(model, n_tangents + oversampling) if n_steps is None else check_count("n_steps", n_steps)
-    if method == "auto":
-        method = cheapest_method(model, n_tangents, oversampling=oversampling, n_steps=n_steps)
+    method = resolve_method(method, model, n_tangents, oversampling=oversampling, n_steps=n_steps)
     differential = encoder_differential(model, model.forward(x))
     if method == Method.EXACT:
         found = _exact(matrix(differential), n_tangents)
@@ -214,6 +214,20 @@ def cheapest_method(
     return min(Method, key=lambda method: count_flops(model, method, block, n_steps))
 
 
+def resolve_method(
+    method: str, model: Model, n_tangents: int, *, oversampling: int = OVERSAMPLING, n_steps: int | None = None
+) -> Method:
+    """The method of a name; for "auto" the cheapest.
+
+    Raises:
+        ValueError: if the name is not known.
+    """
+    check_choice("method", method, METHODS)
+    if method == "auto":
+        return cheapest_method(model, n_tangents, oversampling=oversampling, n_steps=n_steps)
+    return Method(method)
+
+
 def count_flops(model: Model, method: Method, block: int, n_steps: int) -> float:
     """Floating-point operations an example of `tangents`, elementwise ones left out.
 
@@ -250,7 +264,7 @@ def _sizes(model: Model) -> tuple[int, ...]:
 
 def _exact(J: Float[Array, "hidden features"], n_tangents: int) -> Float[Array, "tangents features"]:
     """The right singular vectors, not normalized: U^T J from J J^T = U S^2 U^T, or V from J^T J = V S^2 V^T."""
-    J = _scaled(J)
+    J = scaled(J)
     hidden, features = J.shape
     if hidden <= features:
         return jnp.linalg.eigh(J @ J.T)[1][:, ::-1][:, :n_tangents].T @ J
@@ -270,7 +284,7 @@ def _krylov(
         images.append(pull(left[-1]))
         if step + 1 < n_steps:
             directions = _whitened(images[-1])
-    B = _scaled(jnp.concatenate(images))  # P J, at hand without another product
+    B = scaled(jnp.concatenate(images))  # P J, at hand without another product
     _, U = jnp.linalg.eigh(B @ B.T)
     return U[:, ::-1][:, :n_tangents].T @ B
 
@@ -323,7 +337,7 @@ def _whitened(block: Block) -> Block:
     References:
         Stathopoulos and Wu, A block orthogonalization procedure, SIAM J. Sci. Comput. 2002, section 3 (SVQB).
     """
-    block = _scaled(block)
+    block = scaled(block)
     gram = block @ block.T
     lengths = _positive(jnp.sqrt(jnp.diagonal(gram)))
     values, vectors = jnp.linalg.eigh(gram / lengths / lengths[:, None])
@@ -349,7 +363,7 @@ def _inverse_roots(values: Float[Array, " _"], margin: float) -> Float[Array, " 
     return jnp.where(kept, jax.lax.rsqrt(jnp.where(kept, values, 1)), 0)
 
 
-def _scaled(block: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+def scaled(block: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     """The largest entry is 1 in magnitude, so that squares are numbers of the arithmetic, too; zeros stay."""
     return block / _positive(jnp.max(jnp.abs(block)))
 
@@ -384,7 +398,7 @@ def _orthonormal(rows: Float[Array, "tangents features"]) -> Float[Array, "tange
 
 
 def _unit(row: Visible) -> Visible:
-    row = _scaled(row)
+    row = scaled(row)
     return row / _positive(jnp.linalg.norm(row))
 
 
