@@ -50,9 +50,10 @@ def inspect(
     facts: dict[str, Any] = {"model": type(estimator).__name__, "features": estimator.n_features_in_}
     facts |= _of_classifier(estimator) if is_classifier else _of_autoencoder(estimator)
     if data is not None:
-        facts |= _on_labels(estimator, data, array, labels) if is_classifier else _on_rows(estimator, data, array)
-    if geometry:
-        facts |= _geometry(estimator, data, array)
+        on_rows = (
+            _on_labels(estimator, data, array, labels) if is_classifier else _on_rows(estimator, data, array, geometry)
+        )
+        facts |= on_rows
     if as_json:
         # JSON has no word for infinity, which a bound of an encoder of the user's own is.
         finite = {
@@ -130,32 +131,31 @@ def _of_classifier(estimator: Any) -> dict[str, Any]:
     return facts
 
 
-def _on_rows(estimator: Any, data: str, array: str | None) -> dict[str, Any]:
-    """What an auto-encoder does on the rows of a data set."""
+def _on_rows(estimator: Any, data: str, array: str | None, geometry: bool) -> dict[str, Any]:
+    """What an auto-encoder does on the rows of a data set, and if asked for, its geometry there."""
     from ..datasets import DATASETS
     from ..sources import open_rows
 
     source = open_rows(data, array=array)
     title = DATASETS[data].title if data in DATASETS else data
-    return {
+    facts = {
         f"rows of {title}": len(source.rows),
         "reconstruction error there": _Shown(-estimator.score(source.rows)),
         "Jacobian norm there": _Shown(estimator.contraction_norm(source.rows).mean()),
     }
+    return facts | _geometry(estimator, source.rows) if geometry else facts
 
 
-def _geometry(estimator: Any, data: str | None, array: str | None) -> dict[str, Any]:
-    """What the code follows and ignores, at rows spread over the data set.
+def _geometry(estimator: Any, rows: Any) -> dict[str, Any]:
+    """What the code follows and ignores, at some rows spread over all.
 
     Quantiles are those of 10 %, 50 % and 90 % over these rows.
     """
+    import jax.numpy as jnp
     import numpy as np
 
-    from ..geometry import lipschitz_bound, max_tangents
-    from ..sources import open_rows
+    from ..geometry import lipschitz_bound, max_tangents, saturation
 
-    assert data is not None
-    rows = open_rows(data, array=array).rows
     places = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), _GEOMETRY_ROWS)).astype(int))
     some, model = rows[places], estimator.model_
     spectrum = estimator.spectrum(some, min(_LEADING, max_tangents(model)))
@@ -171,7 +171,7 @@ def _geometry(estimator: Any, data: str | None, array: str | None) -> dict[str, 
     }
     codes = estimator.transform(some)
     if codes.min() >= 0 and codes.max() <= 1:
-        facts["saturated units"] = _Percent(np.mean((codes < 0.05) | (codes > 0.95)))
+        facts["saturated units"] = _Percent(saturation(jnp.asarray(codes.reshape(-1))))
     return facts
 
 
