@@ -31,7 +31,7 @@ from ._fine_tuning import (
 )
 from ._fitting import call_all, checked_weights, draw_seed
 from ._labels import encode_labels, known_labels, split_stratified
-from ._parameters import batch_size, check_fine_tuning, check_training
+from ._parameters import batch_size, check_closed_form, check_fine_tuning, check_training
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -200,8 +200,7 @@ class BaseClassifier(ClassifierMixin, BaseEstimator):
         if weights is not None and not weights[numbers[encoded[numbers] >= 0]].any():
             raise ValueError("`sample_weight` must have a value > 0 among the labelled rows; got zeros only.")
         chosen = chosen_representation(self, X, self._default_representation())
-        if self.penalty == "closed_form" and not _is_one_dense_layer(chosen):
-            raise ValueError("`penalty` must be 'auto' or 'exact' for more than one dense layer; got 'closed_form'.")
+        check_closed_form(self.penalty, one_layer=_is_one_dense_layer(chosen))
         self._check_representation(chosen, rows.shape[1])
         for attribute in ("classifier_", "representation_", "best_epoch_"):
             vars(self).pop(attribute, None)

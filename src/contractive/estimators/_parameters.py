@@ -95,7 +95,16 @@ def check_architecture(estimator: Any) -> None:
             raise TypeError(f"`{name}` must be an Equinox module or a function of one example; got {shown(own)}.")
     if estimator.decoder is not None and estimator.encoder is None:
         raise ValueError("`encoder` must be given where `decoder` is; got None.")
-    if estimator.penalty == "closed_form" and (len(sizes) or estimator.encoder is not None):
+    check_closed_form(estimator.penalty, one_layer=not len(sizes) and estimator.encoder is None)
+
+
+def check_closed_form(penalty: object, *, one_layer: bool) -> None:
+    """Refuse the closed form of one layer where the encoder is not a single dense one.
+
+    Raises:
+        ValueError: if it is asked for there.
+    """
+    if penalty == "closed_form" and not one_layer:
         raise ValueError("`penalty` must be 'auto' or 'exact' for more than one dense layer; got 'closed_form'.")
 
 

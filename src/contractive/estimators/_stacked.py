@@ -17,7 +17,7 @@ from ..training import EpochRecord, Progress
 from ._base import BaseAutoencoder
 from ._contractive import ContractiveAutoencoder
 from ._fitting import Callback, call_all, checked_weights, draw_seed, train_estimator
-from ._parameters import check_penalties, check_training, make_objective
+from ._parameters import check_closed_form, check_penalties, check_training, make_objective
 from ._single import SingleAutoencoder
 
 if TYPE_CHECKING:
@@ -231,8 +231,7 @@ class StackedAutoencoder(BaseAutoencoder):
         check_count("joint_epochs", self.joint_epochs, low=0)
         check_training(self)
         check_penalties(self)
-        if self.penalty == "closed_form":
-            raise ValueError("`penalty` must be 'auto' or 'exact' for more than one dense layer; got 'closed_form'.")
+        check_closed_form(self.penalty, one_layer=False)
 
     def _start(
         self, X: ArrayLike, sample_weight: ArrayLike | None, *, min_rows: int, going_on: bool
