@@ -15,7 +15,7 @@ from ..models import Classifier, Model
 from ..objectives import Objective
 from ..penalties import Penalty
 from ..supervised import FineTuningRecord, SupervisedObjective
-from ._fitting import call_all
+from ._fitting import reporter
 from ._parameters import make_contraction
 
 __all__ = ["FineTuningWatch", "HeldOut", "log_probabilities", "make_supervised_objective", "with_output_layer"]
@@ -83,7 +83,7 @@ class FineTuningWatch:
 
     def __init__(self, estimator: Any, held_out: HeldOut | None, uint8_scale: float):
         self._estimator = estimator
-        self._user_precision = bool(jax.config.jax_enable_x64)  # type: ignore[attr-defined]
+        self.report = reporter(estimator)
         self._held_out, self._scale = held_out, uint8_scale
         self._best: tuple[tuple[float, float], int, Classifier | None] = ((np.inf, np.inf), 0, None)
         self._mark = np.inf  # the error rate that an epoch must fall below by `tol` to count as better
@@ -105,11 +105,6 @@ class FineTuningWatch:
             print(record)
         stop = self._has_stopped_improving(record)
         return self.report(record) or stop
-
-    def report(self, event: Any) -> bool:
-        """Call every callback, in the precision that the user set; whether one of them returned True."""
-        with jax.enable_x64(self._user_precision):
-            return call_all(self._estimator.callbacks, self._estimator, event)
 
     def keep_best(self) -> None:
         """Give the estimator the weights of the epoch with the least error rate on held-out rows."""

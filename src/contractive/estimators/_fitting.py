@@ -15,14 +15,14 @@ from ..batched import as_floats, map_rows
 from ..corruption import Corruption
 from ..models import Model
 from ..objectives import Objective
-from ..training import EpochRecord, Progress, Trained, resolve_optimizer, train
+from ..training import EpochRecord, Trained, resolve_optimizer, train
 from ._base import precision, reconstruction_error
 from ._parameters import batch_size
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-__all__ = ["Callback", "call_all", "checked_weights", "draw_seed", "train_estimator"]
+__all__ = ["Callback", "call_all", "checked_weights", "draw_seed", "reporter", "train_estimator"]
 
 Callback = Callable[[Any, Any], object]
 """Called with the estimator and what has happened, a `Progress` or `EpochRecord` in training."""
@@ -32,6 +32,20 @@ def call_all(callbacks: Sequence[Callback] | None, estimator: Any, event: Any) -
     """Call every callback; whether one of them returned True, Python's or NumPy's."""
     answers = [callback(estimator, event) for callback in callbacks or ()]
     return any(isinstance(answer, bool | np.bool_) and bool(answer) for answer in answers)
+
+
+def reporter(estimator: Any) -> Callable[[Any], bool]:
+    """What calls every callback of an estimator, in the precision that the user has set now.
+
+    Training may run in another one meanwhile. It returns whether one of them returned True.
+    """
+    user_precision = bool(jax.config.jax_enable_x64)  # type: ignore[attr-defined]
+
+    def report(event: Any) -> bool:
+        with jax.enable_x64(user_precision):
+            return call_all(estimator.callbacks, estimator, event)
+
+    return report
 
 
 def draw_seed(rng: np.random.RandomState) -> int:
@@ -165,7 +179,7 @@ class _Watch:
 
     def __init__(self, estimator: Any):
         self._estimator = estimator
-        self._user_precision = bool(jax.config.jax_enable_x64)  # type: ignore[attr-defined]
+        self.report = reporter(estimator)
         self._best: tuple[float, int, Model | None] = (np.inf, 0, None)
         self._mark = np.inf  # the error that an epoch must fall below by `tol` to count as better
         self._waited = 0
@@ -181,11 +195,6 @@ class _Watch:
             print(record)
         stop = self._has_stopped_improving(record)
         return self.report(record) or stop
-
-    def report(self, event: Progress | EpochRecord) -> bool:
-        """Call every callback, in the precision that the user set; whether one of them returned True."""
-        with jax.enable_x64(self._user_precision):
-            return call_all(self._estimator.callbacks, self._estimator, event)
 
     def keep_best(self) -> None:
         """Give the estimator the weights of the epoch with the least validation error."""

@@ -11,7 +11,7 @@ from .._validation import check_count, check_interval
 from ..penalties import Penalty
 from ._base_classifier import BaseClassifier
 from ._contractive import ContractiveAutoencoder
-from ._fitting import Callback
+from ._fitting import Callback, reporter
 from ._stacked import StackedAutoencoder
 from ._tangent_planes import check_n_tangents, resolve_n_tangents, tangent_planes
 
@@ -176,4 +176,5 @@ class ManifoldTangentClassifier(BaseClassifier):
         """The tangent plane at each row by the representation, in memory or mapped."""
         if not self.tangent_weight:
             return None
-        return tangent_planes(self.representation_, rows, self._n_tangents, callbacks=self.callbacks, owner=self)
+        report = reporter(self) if self.callbacks else None
+        return tangent_planes(self.representation_, rows, self._n_tangents, report=report)

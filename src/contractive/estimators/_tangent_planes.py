@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 from sklearn.frozen import FrozenEstimator
 
 from .._validation import check_choice, check_count
 from ..geometry import map_tangents, max_tangents
 from ._base import BaseAutoencoder, precision
-from ._fitting import call_all
 from ._stacked import StackedAutoencoder
 
 __all__ = ["MAX_BYTES", "TangentProgress", "check_n_tangents", "resolve_n_tangents", "tangent_planes"]
@@ -90,8 +88,7 @@ def tangent_planes(
     rows: Any,
     n_tangents: int,
     *,
-    callbacks: Sequence[Any] | None = None,
-    owner: Any = None,
+    report: Callable[[TangentProgress], object] | None = None,
 ) -> np.ndarray:
     """The tangent plane at each row, of shape (rows, tangents, features); see `geometry.map_tangents`.
 
@@ -101,8 +98,7 @@ def tangent_planes(
         representation: a fitted auto-encoder.
         rows: checked data.
         n_tangents: how many directions; for 0 each plane is one row of zeros.
-        callbacks: called with `owner` and a `TangentProgress` now and then while it goes on.
-        owner: the estimator that the planes are for.
+        report: called now and then while it goes on.
 
     Raises:
         ValueError: if `n_tangents` is more than the Jacobian's highest rank.
@@ -111,12 +107,6 @@ def tangent_planes(
     model = representation.model_
     if n_tangents == 0:
         return np.zeros((rows.shape[0], 1, model.n_features), model.dtype)
-    user_precision = bool(jax.config.jax_enable_x64)  # type: ignore[attr-defined]
-
-    def report(done: int) -> None:
-        with jax.enable_x64(user_precision):
-            call_all(callbacks, owner, TangentProgress(done, rows.shape[0]))
-
     with precision(model.dtype):
         planes = map_tangents(
             model,
@@ -124,7 +114,7 @@ def tangent_planes(
             n_tangents,
             uint8_scale=representation._uint8_scale,
             max_bytes=MAX_BYTES,
-            on_chunk=report if callbacks else None,
+            on_chunk=None if report is None else lambda done: report(TangentProgress(done, rows.shape[0])),
         )
     if isinstance(planes, np.memmap) and planes.filename is not None:
         with suppress(PermissionError):  # where a file that is open cannot be removed
