@@ -24,7 +24,7 @@ from contractive.geometry import contraction_curve, saturation
 from .data import BYTE_SCALE, Split
 from .trial import UNLABELED, Trial, few_labels
 
-__all__ = ["classify", "contract", "find_neighbors", "geometry_of"]
+__all__ = ["classify", "contract", "find_neighbors", "geometry_of", "measured_geometry"]
 
 _CLASSIFIERS = {"mlp": ContractiveClassifier, "mtc": ManifoldTangentClassifier}
 _DEEP_ROWS = 500
@@ -50,8 +50,7 @@ class Classified:
 def classify(trial: Trial) -> Classified:
     """Pretrain on all rows, fine-tune on the labelled ones; the validation rows choose the best epoch."""
     representation = trial.representation()
-    with trial.clock("measuring"):
-        facts = trial.facts("geometry", lambda: geometry_of(representation, trial.valid.X))
+    facts = measured_geometry(trial, representation)
     parameters = dict(trial.settings["classifier"])
     kind = _CLASSIFIERS[parameters.pop("kind")]
     X, y = trial.train.X, few_labels(trial.train, trial.settings.get("n_labels"), trial.seed)
@@ -79,8 +78,7 @@ def find_neighbors(trial: Trial) -> Classified:
     if kind == "pixels":
         return Classified(Pictured(KNeighborsClassifier(n_neighbors)).fit(X, y), facts)
     representation = trial.representation()
-    with trial.clock("measuring"):
-        facts = trial.facts("geometry", lambda: geometry_of(representation, trial.valid.X))
+    facts = measured_geometry(trial, representation)
     if kind == "codes":
         return Classified(Pictured(KNeighborsClassifier(n_neighbors), representation).fit(X, y), facts)
     frozen, n_tangents = FrozenEstimator(representation), neighbors["n_tangents"]
@@ -94,8 +92,8 @@ def contract(trial: Trial) -> Encoded:
     representation = trial.representation()
     rows: Any = trial.valid.X[: trial.settings["n_curve_rows"]]
     radii = trial.settings["radii"]
+    facts = measured_geometry(trial, representation)
     with trial.clock("measuring"):
-        facts = trial.facts("geometry", lambda: geometry_of(representation, trial.valid.X))
         ratios = contraction_curve(representation.model_, rows, radii, seed=trial.seed, uint8_scale=BYTE_SCALE)
     return Encoded(facts | {"ratio": [float(ratio) for ratio in ratios]})
 
@@ -128,6 +126,12 @@ class Pictured:
 
     def _features(self, X: np.ndarray) -> np.ndarray:
         return X.astype(np.float32) if self._representation is None else self._representation.transform(X)
+
+
+def measured_geometry(trial: Trial, representation: Any) -> dict[str, float]:
+    """The geometry of a trial's representation on its validation rows, measured once for all trials that share it."""
+    with trial.clock("measuring"):
+        return trial.facts("geometry", lambda: geometry_of(representation, trial.valid.X))
 
 
 def geometry_of(representation: Any, X: np.ndarray) -> dict[str, float]:

@@ -25,7 +25,7 @@ FINE_TUNING: dict[str, object] = {
     "max_epochs": 30,
 }
 # With few labels a large step of plain gradient descent, which hardly moves what the features ignore.
-GENTLE = {**FINE_TUNING, "optimizer": "sgd", "learning_rate": 0.1}
+PLAIN_STEPS = {**FINE_TUNING, "optimizer": "sgd", "learning_rate": 0.1}
 EPOCHS = {100: 100, 600: 40, 1000: 30, 3000: 15}  # where labelled rows alone are gone through, 20 at a time
 # Where all rows are gone through, with a minibatch of labelled ones beside each.
 ALL_ROWS: dict[str, object] = {"max_epochs": 12, "smoothness_radius": 0.5}
@@ -73,7 +73,7 @@ def _row(key: str, n_labels: int | None) -> Row:
     elif with_unlabeled:
         course = {**FINE_TUNING, **ALL_ROWS}
     else:
-        course = {**GENTLE, "batch_size": 20, "max_epochs": EPOCHS[n_labels]}
+        course = {**PLAIN_STEPS, "batch_size": 20, "max_epochs": EPOCHS[n_labels]}
     settings: dict[str, object] = {
         "layers": STACK,
         "classifier": {**terms, **course, **changes},

@@ -9,7 +9,7 @@ import numpy as np
 from contractive.sampling import choose_parzen_std, parzen_log_likelihood, sample_walk
 
 from .data import BYTE_SCALE, Split
-from .fits import geometry_of
+from .fits import measured_geometry
 from .trial import Trial
 
 __all__ = ["sample"]
@@ -33,8 +33,7 @@ class Sampled:
 def sample(trial: Trial) -> Sampled:
     """Pretrain, walk along the tangents from training rows, choose the width of the windows by validation rows."""
     representation = trial.representation()
-    with trial.clock("measuring"):
-        facts = trial.facts("geometry", lambda: geometry_of(representation, trial.valid.X))
+    facts = measured_geometry(trial, representation)
     walk = dict(trial.settings["walk"])
     starts = np.random.default_rng([trial.seed, 2]).choice(len(trial.train.y), walk.pop("n_chains"), replace=False)
     with trial.clock("sampling"):
