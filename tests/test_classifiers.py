@@ -214,6 +214,45 @@ def test_tangents_that_do_not_fit_are_mapped_and_removed(monkeypatch, tmp_path):
     assert weights_of(mapped) != weights_of(inside)  # float16 it was
 
 
+def test_tangents_are_kept_for_other_fits_with_the_same_rows_and_encoder(tmp_path):
+    frozen = FrozenEstimator(small(n_components=20).fit(X))
+    found: list[str] = []
+
+    def fit(rows: np.ndarray = X, **options: Any) -> Any:
+        listen = [lambda estimator, event: found.append("found") if isinstance(event, TangentProgress) else None]
+        options = {"representation": frozen, "n_tangents": 4, "callbacks": listen, "max_epochs": 2, **options}
+        return make(ManifoldTangentClassifier, tangent_cache=tmp_path / "kept", **options).fit(rows, Y)
+
+    first = fit()
+    assert found
+    found.clear()
+    assert weights_of(fit()) == weights_of(first)
+    assert weights_of(fit(tangent_weight=5.0)) != weights_of(first)
+    assert not found, "they were read"
+    (kept,) = (tmp_path / "kept").iterdir()
+    np.testing.assert_allclose(np.load(kept), frozen.estimator.tangents(X, 4), atol=1e-3)
+    other = FrozenEstimator(small(n_components=20, contraction=0.5).fit(X))
+    changes: list[dict[str, Any]] = [{"representation": other}, {"n_tangents": 5}, {"rows": X[::-1].copy()}]
+    for changed in changes:
+        fit(**changed)
+        assert found, changed
+        found.clear()
+    kept.write_bytes(kept.read_bytes()[:-1])  # cut short: found anew
+    assert weights_of(fit()) == weights_of(first)
+    assert found
+    assert all(path.name.startswith("tangents-") for path in (tmp_path / "kept").iterdir())
+
+
+def test_tangents_of_an_own_encoder_are_not_kept(tmp_path):
+    own = Convolution()
+    for representation, message in ((small(activation=jnp.tanh), "must be a name"), (small(encoder=own), "the user's")):
+        with pytest.raises(TypeError, match=message):
+            make(ManifoldTangentClassifier, representation=representation, tangent_cache=tmp_path).fit(X, Y)
+    assert not [*tmp_path.iterdir()]
+    with pytest.raises(TypeError, match="`tangent_cache` must be the path of a folder, or None; got 3."):
+        make(ManifoldTangentClassifier, tangent_cache=3).fit(X, Y)
+
+
 def test_callbacks_hear_of_both_trainings_and_may_stop():
     events: list[Any] = []
 

@@ -56,6 +56,8 @@ def classify(trial: Trial) -> Classified:
     X, y = trial.train.X, few_labels(trial.train, trial.settings.get("n_labels"), trial.seed)
     if not trial.settings.get("with_unlabeled", False):
         X, y = X[y != UNLABELED], y[y != UNLABELED]
+    if kind is ManifoldTangentClassifier and len(y) == len(trial.train.y):
+        parameters["tangent_cache"] = trial.cache  # ten minutes, the same for every draw of labels and every weight
     classifier = kind(
         FrozenEstimator(representation),
         unlabeled=UNLABELED,

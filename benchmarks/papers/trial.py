@@ -59,7 +59,7 @@ class Trial:
             train = Split(np.concatenate([train.X, valid.X]), np.concatenate([train.y, valid.y]))
         self.data, self.train, self.valid, self.settings, self.seed = data, train, valid, settings, seed
         self.is_refit = is_refit
-        self._cache = cache_folder() / "papers" if cache is None else cache
+        self.cache = cache_folder() / "papers" if cache is None else cache
         self.seconds: dict[str, float] = {}
         self.callbacks = [lambda estimator, event: on_event()]
 
@@ -97,7 +97,7 @@ class Trial:
             return facts
 
     def _path(self, ending: str) -> Path:
-        return self._cache / f"{self._digest()}{ending}"
+        return self.cache / f"{self._digest()}{ending}"
 
     def _build(self) -> Any:
         layers = []

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from .._validation import check_count, check_interval
+from .._validation import check_count, check_interval, shown
 from ..penalties import Penalty
 from ._base_classifier import BaseClassifier
 from ._contractive import ContractiveAutoencoder
@@ -35,6 +37,9 @@ class ManifoldTangentClassifier(BaseClassifier):
         tangent_weight: beta >= 0, the coefficient of sum_u ||(do/dx) u||^2.
         n_tangent_probes: 0 for all directions, exactly; n >= 1 for n random combinations of them an update, an unbiased
             estimate that costs n / n_tangents as much.
+        tangent_cache: a folder that keeps the tangent planes, as float16, so that other fits with the same rows, frozen
+            representation and `n_tangents` need not find them again; None keeps none. 2 bytes a row, tangent and
+            feature; nothing is ever removed from it.
         dropout: share of the hidden units of every layer that is left out, anew for every row and update, in [0, 1);
             of an encoder of the user's own, of the code.
         input_dropout: likewise of the entries of x.
@@ -101,6 +106,7 @@ class ManifoldTangentClassifier(BaseClassifier):
         n_tangents: int | str = "auto",
         tangent_weight: float = 0.1,
         n_tangent_probes: int = 0,
+        tangent_cache: str | os.PathLike[str] | None = None,
         dropout: float = 0.0,
         input_dropout: float = 0.0,
         max_norm: float | None = None,
@@ -131,6 +137,7 @@ class ManifoldTangentClassifier(BaseClassifier):
         self.n_tangents = n_tangents
         self.tangent_weight = tangent_weight
         self.n_tangent_probes = n_tangent_probes
+        self.tangent_cache = tangent_cache
         self.dropout = dropout
         self.input_dropout = input_dropout
         self.max_norm = max_norm
@@ -167,6 +174,8 @@ class ManifoldTangentClassifier(BaseClassifier):
         check_n_tangents(self.n_tangents)
         check_interval("tangent_weight", self.tangent_weight, low=0)
         check_count("n_tangent_probes", self.n_tangent_probes, low=0)
+        if not isinstance(self.tangent_cache, str | os.PathLike | None):
+            raise TypeError(f"`tangent_cache` must be the path of a folder, or None; got {shown(self.tangent_cache)}.")
 
     def _check_representation(self, representation: Any, n_features: int) -> None:
         """Refuse more tangents than there can be before anything is trained."""
@@ -177,4 +186,5 @@ class ManifoldTangentClassifier(BaseClassifier):
         if not self.tangent_weight:
             return None
         report = reporter(self) if self.callbacks else None
-        return tangent_planes(self.representation_, rows, self._n_tangents, report=report)
+        cache = None if self.tangent_cache is None else Path(self.tangent_cache)
+        return tangent_planes(self.representation_, rows, self._n_tangents, cache=cache, report=report)

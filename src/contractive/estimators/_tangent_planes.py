@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -13,6 +15,7 @@ from sklearn.frozen import FrozenEstimator
 from .._validation import check_choice, check_count
 from ..geometry import map_tangents, max_tangents
 from ._base import BaseAutoencoder, precision
+from ._describe import model_arrays, model_outline
 from ._stacked import StackedAutoencoder
 
 __all__ = ["MAX_BYTES", "TangentProgress", "check_n_tangents", "resolve_n_tangents", "tangent_planes"]
@@ -21,6 +24,7 @@ MAX_BYTES = 1 << 30
 """What planes may take in memory; more of them are mapped."""
 
 _DEFAULT_TANGENTS = 15
+_CACHE_VERSION = 1  # another one where tangents are found in another way
 
 
 class TangentProgress(NamedTuple):
@@ -88,16 +92,19 @@ def tangent_planes(
     rows: Any,
     n_tangents: int,
     *,
+    cache: Path | None = None,
     report: Callable[[TangentProgress], object] | None = None,
 ) -> np.ndarray:
     """The tangent plane at each row, of shape (rows, tangents, features); see `geometry.map_tangents`.
 
-    Planes that are mapped are in a file without a name, which the system removes with the last reference to them.
+    Planes that are mapped are in a file without a name, which the system removes with the last reference to them; with
+    a `cache`, in a float16 file of it that stays, and is read where the model, the rows and the number are the same.
 
     Args:
         representation: a fitted auto-encoder.
         rows: checked data.
         n_tangents: how many directions; for 0 each plane is one row of zeros.
+        cache: the folder in which planes are kept for other fits; None for none.
         report: called now and then while it goes on.
 
     Raises:
@@ -107,16 +114,51 @@ def tangent_planes(
     model = representation.model_
     if n_tangents == 0:
         return np.zeros((rows.shape[0], 1, model.n_features), model.dtype)
+    kept = None if cache is None else cache / f"tangents-{_digest(representation, rows, n_tangents)}.npy"
+    if kept is not None and (planes := _read_planes(kept, (rows.shape[0], n_tangents, model.n_features))) is not None:
+        return planes
     with precision(model.dtype):
         planes = map_tangents(
             model,
             rows,
             n_tangents,
             uint8_scale=representation._uint8_scale,
-            max_bytes=MAX_BYTES,
+            max_bytes=MAX_BYTES if kept is None else 0,
+            folder=cache,
             on_chunk=None if report is None else lambda done: report(TangentProgress(done, rows.shape[0])),
         )
     if isinstance(planes, np.memmap) and planes.filename is not None:
+        if kept is not None:
+            Path(planes.filename).replace(kept)
+            return planes
         with suppress(PermissionError):  # where a file that is open cannot be removed
             Path(planes.filename).unlink()
     return planes
+
+
+def _read_planes(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:
+    """The planes in a file; None where there is none, or it is cut short or of another shape."""
+    try:
+        planes = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
+    return planes if planes.shape == shape and planes.dtype == np.float16 else None
+
+
+def _digest(representation: BaseAutoencoder, rows: Any, n_tangents: int) -> str:
+    """A name for what the planes depend on: the encoder, the rows, the number, and how they are found.
+
+    Raises:
+        TypeError: if the encoder, or its nonlinearity, is the user's own, which nothing tells from another.
+    """
+    model = representation.model_
+    outline = model_outline(model)
+    if "own" in outline:
+        raise TypeError("`tangent_cache` must be None with an encoder of the user's own, as it has no name to keep by.")
+    facts = [_CACHE_VERSION, outline, representation._uint8_scale, n_tangents]
+    parts = [rows.data, rows.indices, rows.indptr] if hasattr(rows, "indptr") else [rows]
+    found = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
+    for array in [*model_arrays(model).values(), *parts]:
+        found.update(f"{array.dtype} {array.shape}".encode())
+        found.update(np.ascontiguousarray(array).data)
+    return found.hexdigest()[:32]
