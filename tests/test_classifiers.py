@@ -417,6 +417,7 @@ WRONG: list[tuple[Any, Any, type[Exception], str]] = [
     ({"dropout": -0.1}, Y, ValueError, "`dropout` must be >= 0 and <= 1; got -0.1."),
     ({"max_norm": 0}, Y, ValueError, "`max_norm` must be > 0; got 0."),
     ({"smoothness": "flat"}, Y, ValueError, "`smoothness` must be one of 'spectral'; got 'flat'."),
+    ({"smoothness_warmup": -1}, Y, ValueError, "`smoothness_warmup` must be a whole number >= 0; got -1."),
     ({"smoothness_radius": 0}, Y, ValueError, "`smoothness_radius` must be > 0; got 0."),
     ({"n_power_iterations": 0}, Y, ValueError, "`n_power_iterations` must be a whole number >= 1; got 0."),
     ({"learning_rate_decay": "fast"}, Y, ValueError, "`learning_rate_decay` must be one of 'cosine', 'linear', 'none'"),

@@ -10,7 +10,7 @@ from scipy.special import softmax
 
 from contractive.models import AutoEncoder, Classifier
 from contractive.supervised import SupervisedObjective, SupervisedRows, fine_tune, minibatches_an_epoch
-from contractive.supervised._loop import _walks
+from contractive.supervised._loop import _walks, run_supervised_chunk
 from contractive.training import decayed_rate, resolve_optimizer
 
 pytestmark = pytest.mark.usefixtures("x64")
@@ -100,6 +100,27 @@ def test_training_is_gradient_descent_worked_out_by_hand(weights):
     assert isinstance(trained.autoencoder, AutoEncoder)
     np.testing.assert_allclose(trained.autoencoder.weight, encoder, rtol=1e-10, atol=1e-12)
     np.testing.assert_allclose(trained.autoencoder.hidden_bias, hidden_bias, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize(("warmup", "radii"), [(0, [1.2, 1.2]), (1, [1.2, 1.2]), (3, [0.4, 0.8, 1.2, 1.2])])
+def test_the_radius_grows_to_its_value(monkeypatch, warmup, radii):
+    used: list[float] = []
+
+    def watched(*arguments: Any, objective: SupervisedObjective, **others: Any) -> Any:
+        used.append(float(objective.smoothness_radius))
+        return run_supervised_chunk(*arguments, objective=objective, **others)
+
+    monkeypatch.setattr("contractive.supervised._loop.run_supervised_chunk", watched)
+    fine_tune(
+        linear_classifier(),
+        SupervisedObjective(smoothness_weight=1.0, smoothness_radius=jnp.asarray(1.2)),
+        SupervisedRows(ROWS, FEW),
+        optax.sgd(0.1),
+        batch_size=23,
+        max_epochs=len(radii),
+        smoothness_warmup=warmup,
+    )
+    np.testing.assert_allclose(used, radii, rtol=1e-12)
 
 
 def test_records_are_means_over_labelled_rows_before_each_update():

@@ -156,6 +156,9 @@ def classify(
     smoothness_radius: Annotated[
         float, typer.Option(help="How far that step goes, in units of the data.", rich_help_panel=_TERMS)
     ] = 1.0,
+    smoothness_warmup: Annotated[
+        int, typer.Option(help="Epochs in which that step grows to its length.", rich_help_panel=_TERMS)
+    ] = 0,
     n_power_iterations: Annotated[
         int, typer.Option(help="Steps of the search for that direction.", rich_help_panel=_TERMS)
     ] = 1,
@@ -176,6 +179,15 @@ def classify(
             help="0 for all of them, exactly; N for N random combinations an update.", rich_help_panel=_TANGENTS
         ),
     ] = 0,
+    tangent_cache: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Keep the tangent planes in FOLDER for other runs with the same rows and the same --representation.",
+            show_default="none",
+            rich_help_panel=_TANGENTS,
+        ),
+    ] = None,
     max_epochs: Annotated[
         int, typer.Option("--epochs", help="How often to go through the rows.", rich_help_panel=_TRAINING)
     ] = 50,

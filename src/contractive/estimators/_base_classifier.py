@@ -133,6 +133,7 @@ class BaseClassifier(ClassifierMixin, BaseEstimator):
     max_epochs: int
     shuffle: bool
     max_norm: float | None
+    smoothness_warmup: int
     penalty: Any
     unlabeled: Any
     early_stopping: bool
@@ -329,6 +330,7 @@ class BaseClassifier(ClassifierMixin, BaseEstimator):
                     seed=self._seed,
                     uint8_scale=self._uint8_scale,
                     max_norm=None if self.max_norm is None else float(self.max_norm),
+                    smoothness_warmup=int(self.smoothness_warmup),
                     validate=watch.validate,
                     on_epoch=watch.finish_epoch,
                     on_chunk=watch.report if self.callbacks else None,

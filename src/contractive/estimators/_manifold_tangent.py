@@ -51,6 +51,8 @@ class ManifoldTangentClassifier(BaseClassifier):
             in which the output changes most, found by power iteration.
         smoothness_weight: its coefficient, >= 0.
         smoothness_radius: r > 0, in units of x.
+        smoothness_warmup: epochs in which the radius grows linearly to r, >= 0: with few labels the first guesses are
+            poor, and holding them still far around every row would keep them.
         n_power_iterations: steps of the power iteration an update, >= 1.
         unlabeled: the value in y that stands for no label, such as -1; None takes every value for a class.
         optimizer: "adam", "momentum" (0.9), "sgd", or an optax transformation, which brings its own learning rate.
@@ -117,6 +119,7 @@ class ManifoldTangentClassifier(BaseClassifier):
         smoothness: str | None = None,
         smoothness_weight: float = 1.0,
         smoothness_radius: float = 1.0,
+        smoothness_warmup: int = 0,
         n_power_iterations: int = 1,
         unlabeled: Any = None,
         optimizer: Any = "adam",
@@ -148,6 +151,7 @@ class ManifoldTangentClassifier(BaseClassifier):
         self.smoothness = smoothness
         self.smoothness_weight = smoothness_weight
         self.smoothness_radius = smoothness_radius
+        self.smoothness_warmup = smoothness_warmup
         self.n_power_iterations = n_power_iterations
         self.unlabeled = unlabeled
         self.optimizer = optimizer

@@ -147,6 +147,7 @@ def check_fine_tuning(estimator: Any) -> None:
         check_choice("smoothness", estimator.smoothness, SMOOTHNESS_NAMES)
     check_interval("smoothness_weight", estimator.smoothness_weight, low=0)
     check_interval("smoothness_radius", estimator.smoothness_radius, low=0, strict=True)
+    check_count("smoothness_warmup", estimator.smoothness_warmup, low=0)
     check_count("n_power_iterations", estimator.n_power_iterations)
     decay = check_choice("learning_rate_decay", estimator.learning_rate_decay, DECAYS)
     if decay != "none" and (callable(estimator.learning_rate) or not isinstance(estimator.optimizer, str)):

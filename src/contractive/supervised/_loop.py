@@ -91,6 +91,7 @@ def fine_tune(
     seed: int = 0,
     uint8_scale: float = 1,
     max_norm: float | None = None,
+    smoothness_warmup: int = 0,
     validate: Callable[[Classifier], tuple[float, float]] | None = None,
     on_epoch: Callable[[Classifier, FineTuningRecord], object] | None = None,
     on_chunk: Callable[[FineTuningProgress], object] | None = None,
@@ -113,6 +114,7 @@ def fine_tune(
         seed: what order, dropout and random terms depend on, with the epoch's number.
         uint8_scale: what a uint8 value is divided by.
         max_norm: the largest norm of a unit's incoming weights, > 0; None for no limit.
+        smoothness_warmup: epochs in which the objective's `smoothness_radius` grows linearly to its value, >= 0.
         validate: classifier -> (mean cross-entropy, error rate) of held-out rows, for the records.
         on_epoch: called after each epoch; its buffers live until it returns. Returning True ends the training.
         on_chunk: called several times an epoch; returning True ends the training there and then.
@@ -127,7 +129,6 @@ def fine_tune(
     parameters = jax.tree.map(jnp.array, classifier)
     state = FineTuningState(parameters, transformation.init(eqx.filter(parameters, eqx.is_inexact_array_like)))
     constants: dict[str, Any] = {
-        "objective": objective,
         "transformation": transformation,
         "scale": jnp.asarray(np.asarray(uint8_scale, dtype)),
         "max_norm": None if max_norm is None else jnp.asarray(np.asarray(max_norm, dtype)),
@@ -137,10 +138,12 @@ def fine_tune(
         labeled, everything = _walks(rows, objective, batch_size, shuffle=shuffle, seed=seed, epoch=epoch)
         keys = epoch_keys(len(labeled.order), seed=seed, epoch=epoch)
         length = _chunk_length(rows, labeled, everything)
+        grown = _with_grown_radius(objective, epoch, smoothness_warmup)
         for first in range(0, len(keys), length):
             part = slice(first, first + length)
             state, costs = run_supervised_chunk(
                 state,
+                objective=grown,
                 labeled=_gather(rows, labeled, part, length, dtype, tangents=everything is None),
                 everything=None if everything is None else _gather(rows, everything, part, length, dtype, labels=False),
                 keys=jnp.asarray(_filled(keys[part], length)),
@@ -161,6 +164,13 @@ def fine_tune(
         if stopped:
             break
     return state.classifier
+
+
+def _with_grown_radius(objective: SupervisedObjective, epoch: int, warmup: int) -> SupervisedObjective:
+    """The objective with the radius that it has in an epoch."""
+    if epoch >= warmup:
+        return objective
+    return eqx.tree_at(lambda one: one.smoothness_radius, objective, objective.smoothness_radius * (epoch / warmup))
 
 
 def minibatches_an_epoch(rows: SupervisedRows, objective: SupervisedObjective, batch_size: int) -> int:
