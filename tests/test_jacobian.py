@@ -1,5 +1,6 @@
 """Jacobians, their norms and the plans for them against automatic differentiation, finite differences and NumPy."""
 
+import time
 from functools import partial, reduce
 from itertools import pairwise
 from typing import Any
@@ -192,6 +193,22 @@ def test_operations_are_counted_as_the_compiler_counts_them(plan):
     compiled = jit_for_once(jax.value_and_grad(cost, argnums=(0, 1))).lower(weights, slopes).compile()
     counted = compiled.cost_analysis()["flops"] / batch  # type: ignore[index]
     np.testing.assert_allclose(count_flops(plan, sizes, batch), counted, rtol=0.05)
+
+
+def test_the_quadratic_form_of_a_lone_row_costs_about_a_product():
+    A, weight = jnp.ones((1, 1000, 1000)), jnp.ones((1000, 800))
+
+    def seconds(function: Any) -> float:
+        compiled = jax.jit(lambda A, weight: jax.vmap(function, (0, None))(A, weight @ weight.T))
+        compiled(A, weight).block_until_ready()
+        times = []
+        for _ in range(5):
+            start = time.process_time()
+            compiled(A, weight).block_until_ready()
+            times.append(time.process_time() - start)
+        return min(times)
+
+    assert seconds(quadratic_form) < 5 * seconds(lambda A, G: A @ G)
 
 
 @pytest.mark.parametrize("units", [7, 256, 301])

@@ -156,7 +156,7 @@ def quadratic_form(A: Float[Array, "rows units"], G: Float[Array, "units units"]
         A: any matrix.
         G: a symmetric matrix.
     """
-    return jnp.sum(A * (A @ G))
+    return jnp.vdot(A, A @ G)  # not a sum of products: on CPUs XLA sums within a lone A @ G, 15 times as slowly
 
 
 _BLOCKS = 4  # of the units; 10 of the 16 blocks are formed
@@ -174,4 +174,4 @@ def _quadratic_form_jvp(primals: tuple[Array, Array], tangents: tuple[Array, Arr
         for column, right in enumerate(cuts[row:], row):
             once = jnp.sum(A[:, left] * (A[:, right] @ dG[left, right].T))
             change += once if row == column else 2 * once
-    return jnp.sum(A * product), change
+    return jnp.vdot(A, product), change
