@@ -62,6 +62,10 @@ CHOICES: dict[tuple[str, int | None], tuple[dict[str, object], str | None]] = {
     ("mtc", 3000): ({"tangent_weight": 10.0}, None),
     ("spectral", 3000): ({"smoothness_radius": 0.8}, None),
     ("spectral", None): ({}, "mtc-table2:15"),
+    ("both", None): (
+        {"learning_rate": 3e-3, "max_epochs": 40, "smoothness_radius": 1.5, "tangent_weight": 0.3},
+        None,
+    ),
 }
 
 
