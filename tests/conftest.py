@@ -13,7 +13,7 @@ import jax
 import jaxtyping
 import pytest
 
-from console import Outcome, assert_one_line, listing, run_here
+from console import Outcome, assert_one_line, listing, run_here, without_report
 
 _CACHE = "CONTRACTIVE_CACHE"
 
@@ -85,7 +85,7 @@ def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments: object) -> Outcome:
-        monkeypatch.setattr("sys.argv", ["contractive", *map(str, arguments)])
+        monkeypatch.setattr("sys.argv", ["contractive", *without_report(arguments)])
         capsys.readouterr()
         code = run_here()
         out, err = capsys.readouterr()
