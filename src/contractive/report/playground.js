@@ -362,7 +362,8 @@
   readColours();
   addEventListener("resize", change);
   const state = () => ({ x: Array.from(x), code: Array.from(answer.code), error: answer.error, isSettled,
-    reconstruction: Array.from(answer.reconstruction), tangents });
+    reconstruction: Array.from(answer.reconstruction),
+    tangents: tangents.map(({ vector, value }) => ({ vector: Array.from(vector), value })) });
   contractive.playground = { frames, model, state };
   // After the page is shown, as the products of all pairs of filters take a moment.
   setTimeout(() => {
