@@ -265,8 +265,8 @@ def train(
     with deferred_interrupt() as check_interrupt:  # from the first file on, so that none is left behind
         folder = RunFolder(out, overwrite=overwrite)
         try:
-            config = config_of(source, array, image_shape, estimator, __version__)
-            folder.write_config(config)
+            job = config_of(source, array, image_shape, estimator, __version__)
+            folder.write_config(job)
             _fit_into(folder, estimator, source, check_interrupt)
             curves = estimator.loss_curve_, estimator.jacobian_norm_curve_, estimator.validation_loss_curve_
             folder.write_pictures(estimator.components_, shape, curves)
@@ -275,7 +275,7 @@ def train(
     if report:  # on finished files: Ctrl-C ends it at once and takes nothing away
         title = folder.path.resolve().name
         path = folder.path / "report.html"
-        write_run_report(path, estimator, source, title=title, config=config, image_shape=image_shape)
+        write_run_report(path, estimator, source, title=title, config=job, image_shape=image_shape)
     written = "model.safetensors, config.json, history.jsonl, curves.png, filters.png"
     typer.echo(f"wrote {folder.path}: {written}{', report.html' if report else ''}")
 
