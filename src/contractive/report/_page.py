@@ -104,7 +104,7 @@ def render_report(
         >>> (X, _), _, _ = load_digits()
         >>> cae = ContractiveAutoencoder(8, max_epochs=1, random_state=0).fit(X)
         >>> page = render_report(cae, X, about=About("My <first> run", "digits"), n_rows=50)
-        >>> "My &lt;first&gt; run" in page, "http" in page
+        >>> "My &lt;first&gt; run" in page, "://" in page
         (True, False)
     """
     about = About() if about is None else about
