@@ -11,6 +11,7 @@
   const shape = play.shape; // height, width and 3 for colours, or null
   const { low, high } = play;
   const FRAME = 8; // milliseconds of a frame that the rows of a deep Jacobian may take
+  const MOST_STEPS = 400; // of the search for tangents at one input: where some are nearly equal it may never end
 
   const example = (number) => Float64Array.from(
     rows.subarray(number * model.nFeatures, (number + 1) * model.nFeatures));
@@ -23,6 +24,7 @@
   let square = { sum: 0, row: 0 }; // of a deep Jacobian, so far
   let isChanged = true; // whether x was since `answer`
   let isSettled = false; // whether the tangents are those of x
+  let steps = 0; // of the search since x was changed
   let isAsked = false;
   const frames = []; // milliseconds that the last frames took
 
@@ -43,13 +45,14 @@
     if (isChanged) {
       answer = contractive.forward(model, x);
       square = { sum: 0, row: 0 };
+      steps = 0;
       isChanged = isSettled = false;
       showAnswer();
     }
     if (!isSettled) {
       const step = solver.refine(answer.slopes);
       tangents = contractive.tangentsOf(model, answer.slopes, step.left);
-      isSettled = step.isConverged;
+      isSettled = step.isConverged || ++steps >= MOST_STEPS;
       showTangents();
     }
     showNorm(start);
@@ -126,9 +129,8 @@
       const walk = item.querySelector(".walk");
       const t = play.reach * Number(walk.value) / 100;
       const { vector } = tangents[number] ?? { vector: null };
-      const steps = words(t);
-      item.querySelector(".steps").textContent = steps;
-      walk.setAttribute("aria-valuetext", steps);
+      item.querySelector(".steps").textContent = words(t);
+      walk.setAttribute("aria-valuetext", words(t));
       const there = t === 0 || vector === null
         ? answer.reconstruction : contractive.reconstruct(model, x.map((value, j) => value + t * vector[j]));
       paintRow(item.querySelector(".moved"), there, answer.reconstruction);
