@@ -206,7 +206,11 @@ def _features(estimator: BaseAutoencoder, measured: Measured, shape: ImageShape 
     names = feature_names(estimator)
     weights = estimator.components_[shown]
     layer = "of the first layer " if len(dense_layers(estimator.model_)) > 1 else ""
-    what = "a stroke, a dot, an edge" if shape else "a bump, a step, a few inputs that count together"
+    what = (
+        "a stroke, a dot, an edge; grey noise is a unit that has learned nothing"
+        if shape
+        else "a bump, a step, a few inputs that count together; a unit of small norm has learned little"
+    )
     return {
         "filters": [
             {
@@ -220,7 +224,7 @@ def _features(estimator: BaseAutoencoder, measured: Measured, shape: ImageShape 
         ],
         "features_look": (
             f"Each {'picture' if shape else 'profile'} is what one unit {layer}looks for. Look for parts of the data, "
-            f"such as {what}; grey noise is a unit that has learned nothing. Choose one to enlarge it."
+            f"such as {what}. Choose one to enlarge it."
         ),
         "filters_note": (
             f"{len(shown):,} of {n_units:,} units" + (", those of most use" if len(shown) < n_units else "") + ". "
