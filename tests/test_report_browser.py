@@ -90,6 +90,11 @@ def until(page: Any, condition: str) -> None:
     raise AssertionError(f"never came true: {condition}")
 
 
+def drawn(page: Any) -> None:
+    """Wait until what was asked for so far is on the canvases."""
+    page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+
 def settle(page: Any) -> None:
     """Wait until the tangents are those of the present input."""
     page.wait_for_selector("#tangents[data-settled=true]")
@@ -262,11 +267,11 @@ def test_drawing_changes_the_reconstruction(browser: Any, digits: tuple[Any, Pat
         page.mouse.down()
         page.mouse.move(box["x"] + 0.6 * box["width"], box["y"] + 0.8 * box["height"], steps=5)
         page.mouse.up()
-        drawn = state(page)
-        assert max(drawn["x"]) > 0.9
-        assert np.count_nonzero(drawn["x"]) > 8
+        strokes = state(page)
+        assert max(strokes["x"]) > 0.9
+        assert np.count_nonzero(strokes["x"]) > 8
         assert pixels(page, "#output") != seen
-        assert_close(drawn["reconstruction"], cae.reconstruct(np.array([drawn["x"]], np.float32))[0])
+        assert_close(strokes["reconstruction"], cae.reconstruct(np.array([strokes["x"]], np.float32))[0])
         # By the keyboard: a dab in the middle, erased again.
         page.get_by_role("button", name="Blank").click()
         page.locator("#input").focus()
@@ -289,11 +294,10 @@ def test_tangent_slider_moves_the_picture(browser: Any, digits: tuple[Any, Path]
         page.locator(".walk").nth(1).focus()
         for _ in range(3):
             page.keyboard.press("PageUp")
-        until(page, "document.querySelectorAll('.steps')[1].textContent !== '0'")
-        t = float(page.locator(".steps").nth(1).text_content())
-        assert page.locator(".walk").nth(1).get_attribute("aria-valuetext") == str(
-            page.locator(".steps").nth(1).text_content()
-        )
+        drawn(page)
+        shown = page.locator(".steps").nth(1).text_content()
+        assert page.locator(".walk").nth(1).get_attribute("aria-valuetext") == shown
+        t = float(shown)
         assert t > 0
         assert pixels(page, ".moved", 1) != still
         assert pixels(page, ".moved", 0) == other
@@ -303,7 +307,8 @@ def test_tangent_slider_moves_the_picture(browser: Any, digits: tuple[Any, Path]
         )
         assert_close(there, cae.reconstruct(np.array([found["x"] + t * direction], np.float32))[0])
         page.locator("#home").click()
-        until(page, "document.querySelectorAll('.steps')[1].textContent === '0'")
+        drawn(page)
+        assert page.locator(".steps").nth(1).text_content() == "0"
         assert pixels(page, ".moved", 1) == still
 
 

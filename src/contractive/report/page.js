@@ -85,7 +85,9 @@
 
   grid.addEventListener("click", (event) => {
     const button = event.target.closest("button");
-    if (button !== null) enlarge(button);
+    if (button === null) return;
+    choose(button); // to which the browser gives the focus back when the dialog is closed
+    enlarge(button);
   });
   parts.previous.addEventListener("click", () => step("previousElementSibling"));
   parts.next.addEventListener("click", () => step("nextElementSibling"));
@@ -97,5 +99,4 @@
   dialog.addEventListener("click", (event) => {
     if (event.target === dialog) dialog.close(); // beside it
   });
-  dialog.addEventListener("close", () => choose(shown)); // to the filter that was looked at last
 })();
