@@ -13,7 +13,7 @@ import jax
 import jaxtyping
 import pytest
 
-from console import Outcome, assert_one_line, listing, run_here
+from console import Outcome, assert_one_line, listing, run_here, without_report
 
 _CACHE = "CONTRACTIVE_CACHE"
 
@@ -54,29 +54,46 @@ def unchecked() -> Iterator[None]:
 @pytest.fixture
 def quickly_compiled(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Everything is compiled in a fifth of the time, to slower code: for tests of many shapes; the training step."""
-    chunk, apply, supervised = _quick()
-    monkeypatch.setattr("contractive.training._engines.run_chunk", chunk)
-    monkeypatch.setattr("contractive.batched._apply", apply)
-    monkeypatch.setattr("contractive.supervised._loop.run_supervised_chunk", supervised)
-    return chunk
+    return _quicken(monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def module_quickly_compiled() -> Iterator[None]:
+    """The same for a whole module, its own fixtures included."""
+    with pytest.MonkeyPatch.context() as patch:
+        _quicken(patch)
+        yield
+
+
+def _quicken(patch: pytest.MonkeyPatch) -> Any:
+    quick = _quick()
+    for name, function in quick.items():
+        patch.setattr(f"contractive.{name}", function)
+    return quick["training._engines.run_chunk"]
 
 
 @cache
-def _quick() -> tuple[Any, Any, Any]:
+def _quick() -> dict[str, Any]:
     # Imported here, as the package must not be before the type checks of the tests are set up.
     from contractive.batched import _apply
+    from contractive.geometry._contraction import _ratios
+    from contractive.sampling import _walks
     from contractive.supervised import run_supervised_chunk
     from contractive.training import run_chunk
     from routes import jit_for_once
 
-    steps, mapped = inspect.unwrap(run_chunk), inspect.unwrap(_apply)
-    chunk = jit_for_once(steps, static_argnames="transformation", donate_argnames="state")
-    fine_tuning = inspect.unwrap(run_supervised_chunk)
-    return (
-        chunk,
-        jit_for_once(mapped, static_argnames="function"),
-        jit_for_once(fine_tuning, static_argnames="transformation", donate_argnames="state"),
+    steps, mapped, fine_tuning, ratios, walks = map(
+        inspect.unwrap, (run_chunk, _apply, run_supervised_chunk, _ratios, _walks)
     )
+    return {
+        "training._engines.run_chunk": jit_for_once(steps, static_argnames="transformation", donate_argnames="state"),
+        "batched._apply": jit_for_once(mapped, static_argnames="function"),
+        "supervised._loop.run_supervised_chunk": jit_for_once(
+            fine_tuning, static_argnames="transformation", donate_argnames="state"
+        ),
+        "geometry._contraction._ratios": jit_for_once(ratios),
+        "sampling._walks": jit_for_once(walks, static_argnames="n_kept"),
+    }
 
 
 @pytest.fixture
@@ -85,7 +102,7 @@ def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments: object) -> Outcome:
-        monkeypatch.setattr("sys.argv", ["contractive", *map(str, arguments)])
+        monkeypatch.setattr("sys.argv", ["contractive", *without_report(arguments)])
         capsys.readouterr()
         code = run_here()
         out, err = capsys.readouterr()

@@ -25,6 +25,12 @@ class Outcome(NamedTuple):
     err: str
 
 
+def without_report(arguments: tuple[object, ...]) -> list[str]:
+    """The arguments as text; `train` writes no report unless it is asked to, as the report has tests of its own."""
+    words = [*map(str, arguments)]
+    return [*words, "--no-report"] if words[:1] == ["train"] and "--report" not in words else words
+
+
 def run_here() -> int:
     """Call `main` on the present `sys.argv`; the exit code."""
     from contractive.cli import main
@@ -39,7 +45,7 @@ def run_here() -> int:
 def call_in(folder: Path, *arguments: object) -> Outcome:
     """Run `contractive ARGUMENTS` in this process and in a folder, where no fixture of a single test is at hand."""
     out, err = io.StringIO(), io.StringIO()
-    command = mock.patch.object(sys, "argv", ["contractive", *map(str, arguments)])
+    command = mock.patch.object(sys, "argv", ["contractive", *without_report(arguments)])
     with contextlib.chdir(folder), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), command:
         code = run_here()
     return Outcome(code, out.getvalue(), err.getvalue())
@@ -47,7 +53,7 @@ def call_in(folder: Path, *arguments: object) -> Outcome:
 
 def start(*arguments: object, folder: Path) -> "subprocess.Popen[str]":
     """A real process in `folder`, its output piped."""
-    command = [*COMMAND, *map(str, arguments)]
+    command = [*COMMAND, *without_report(arguments)]
     return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 

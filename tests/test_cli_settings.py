@@ -185,7 +185,19 @@ def parameters_of(name: str) -> set[str]:
 
 
 def test_every_parameter_is_an_option_and_nothing_else_is():
-    others = {"context", "out", "data", "model", "layer_model", "preset", "config", "array", "image_shape", "overwrite"}
+    others = {
+        "context",
+        "out",
+        "data",
+        "model",
+        "layer_model",
+        "preset",
+        "config",
+        "array",
+        "image_shape",
+        "report",
+        "overwrite",
+    }
     assert set(inspect.signature(train).parameters) - others == set(TYPED)
     assert set().union(*(parameters_of(name) for name, _ in MODELS.values())) == set(TYPED)
 

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import contractive
-from console import COMMAND, Outcome, assert_one_line, history, interrupt, listing, start, weights
+from console import COMMAND, Outcome, assert_one_line, history, interrupt, listing, start, weights, without_report
 from contractive import ContractiveAutoencoder
 from contractive.sources import open_rows
 
@@ -152,7 +152,7 @@ def on_terminal(*arguments: object, folder: Path, columns: int = 80) -> tuple[in
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     environment = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "NO_COLOR")}
-    command = [*COMMAND, *map(str, arguments)]
+    command = [*COMMAND, *without_report(arguments)]
     with subprocess.Popen(
         command, cwd=folder, stdin=theirs, stdout=theirs, stderr=theirs, env=environment | {"TERM": "xterm"}
     ) as process:

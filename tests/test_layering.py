@@ -8,7 +8,7 @@ import contractive
 
 ORDER = """
     _typing _files _validation presets activations corruption losses models batched jacobian penalties objectives
-    geometry sampling native datasets sources serialization training supervised estimators plots runs cli
+    geometry sampling native datasets sources serialization training supervised estimators plots runs report cli
 """.split()
 HOMES = {
     "sklearn": {"datasets", "estimators"},
@@ -17,6 +17,7 @@ HOMES = {
     "typer": {"cli"},
     "rich": {"cli"},
     "safetensors": {"serialization"},
+    "jinja2": {"report"},
 }
 FORBIDDEN = {"pickle", "marshal", "dill", "cloudpickle", "joblib", "shelve"}
 # Modules in which an import may wait inside a function, because it is heavy.

@@ -100,7 +100,7 @@ def processes(rounds: int) -> dict[str, Any]:
     command = str(Path(sys.executable).parent / "contractive")
     help_runs = [run_process([command, "--help"]) for _ in range(2 * rounds)]
     with tempfile.TemporaryDirectory() as folder:
-        job = [command, "train", "mnist", "--preset", "tutorial", "--epochs", "1", "--out"]
+        job = [command, "train", "mnist", "--preset", "tutorial", "--epochs", "1", "--no-report", "--out"]
         job_runs = [run_process([*job, f"{folder}/{index}"]) for index in range(rounds)]
     return {"help": help_runs, "one_epoch": job_runs}
 

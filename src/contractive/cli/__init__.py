@@ -13,6 +13,7 @@ from ._classify import classify
 from ._inspect import inspect
 from ._interrupts import Interrupted
 from ._predict import encode, predict, sample
+from ._report import report
 from ._reproduce import reproduce
 from ._train import train
 
@@ -68,7 +69,7 @@ def _root(
         raise typer.Exit(_WRONG_INPUT)
 
 
-for command in (train, classify, predict, encode, sample, inspect, reproduce):
+for command in (train, classify, predict, encode, sample, inspect, report, reproduce):
     app.command()(command)
 
 

@@ -14,7 +14,7 @@ from ._typed import image_shape
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["encode", "predict", "sample"]
+__all__ = ["encode", "load_autoencoder", "predict", "sample"]
 
 _Out = Annotated[Path, typer.Option("--out", "-o", help="The .npy file to make.")]
 _Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an older file of that name.")]
@@ -25,7 +25,7 @@ def encode(run: Run, data: Data, out: _Out, array: ArrayName = None, overwrite: 
     from ..sources import open_rows
 
     _check_out(out, overwrite)
-    estimator = _autoencoder(run, " Use `contractive predict` for its classes.")
+    estimator = load_autoencoder(run, " Use `contractive predict` for its classes.")
     codes = estimator.transform(open_rows(data, array=array).rows)
     _write(out, codes)
     typer.echo(f"wrote {out}: {codes.shape[0]} rows of {codes.shape[1]} {codes.dtype} components")
@@ -85,7 +85,7 @@ def sample(
     from ..sources import open_rows
 
     _check_out(out, overwrite, (".npy", ".png"))
-    estimator = _autoencoder(run)
+    estimator = load_autoencoder(run)
     shape = image_shape(picture_shape, (estimator.n_features_in_,))
     rows = None if data is None else open_rows(data, array=array).rows
     samples = estimator.sample(n_samples, n_steps=steps, std=std, X=rows, random_state=seed)
@@ -105,7 +105,7 @@ def _load(run: Path) -> Any:
     return load(model_path(run))
 
 
-def _autoencoder(run: Path, remedy: str = "") -> Any:
+def load_autoencoder(run: Path, remedy: str = "") -> Any:
     """The auto-encoder of a run.
 
     Raises:

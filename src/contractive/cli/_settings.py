@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from ..presets import MODELS, PRESETS
 from ._tables import checked_tables
 
-__all__ = ["Settings", "build_estimator", "config_of", "read_settings"]
+__all__ = ["Settings", "build_estimator", "config_of", "read_json", "read_settings"]
 
 _ABOUT = frozenset({"contractive", "versions"})  # what a run's own file says besides, of no effect
 _STACK = "StackedAutoencoder"
@@ -68,6 +68,16 @@ def read_settings(path: Path) -> Settings:
         raise TypeError(f"`parameters` must be a table; got {_shown(parameters)} in {str(path)!r}.")
     flat = {name: value for name, value in found.items() if name not in _ABOUT}
     return Settings(**texts, parameters={**parameters, **flat})
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """What the `config.json` of a run holds.
+
+    Raises:
+        OSError: if the file cannot be read.
+        ValueError: if it is no JSON object in UTF-8.
+    """
+    return _parse(path)
 
 
 def _parse(path: Path) -> dict[str, Any]:

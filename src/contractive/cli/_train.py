@@ -23,6 +23,7 @@ from ._options import (
     PenaltyName,
     Preset,
 )
+from ._report import write_run_report
 from ._settings import Settings, build_estimator, config_of, read_settings
 from ._typed import image_shape as read_image_shape
 from ._typed import whole_number
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["train"]
 
 
-_NOT_PARAMETERS = frozenset("data out model layer_model preset config image_shape array overwrite".split())
+_NOT_PARAMETERS = frozenset("data out model layer_model preset config image_shape array report overwrite".split())
 
 _MODEL, _PENALTY, _DENOISING, _STACK, _TRAINING, _STOPPING, _FILES = (
     "Model",
@@ -229,6 +230,12 @@ def train(
         str | None,
         typer.Option(metavar="HxW", help="Picture size for filters.png; guessed when square.", rich_help_panel=_FILES),
     ] = None,
+    report: Annotated[
+        bool,
+        typer.Option(
+            "--report/--no-report", help="Write report.html, what `report` makes, at the end.", rich_help_panel=_FILES
+        ),
+    ] = True,
     overwrite: Annotated[
         bool,
         typer.Option("--overwrite", help="Replace an older run folder of that name.", rich_help_panel=_FILES),
@@ -236,7 +243,8 @@ def train(
 ) -> None:
     """Train an auto-encoder of the family and write a run folder.
 
-    The folder holds model.safetensors, config.json, history.jsonl (a line an epoch), curves.png and filters.png.
+    The folder holds model.safetensors, config.json, history.jsonl (a line an epoch), curves.png, filters.png and
+    report.html.
     """
     from ..runs import RunFolder
     from ..sources import open_rows
@@ -257,13 +265,19 @@ def train(
     with deferred_interrupt() as check_interrupt:  # from the first file on, so that none is left behind
         folder = RunFolder(out, overwrite=overwrite)
         try:
-            folder.write_config(config_of(source, array, image_shape, estimator, __version__))
+            job = config_of(source, array, image_shape, estimator, __version__)
+            folder.write_config(job)
             _fit_into(folder, estimator, source, check_interrupt)
             curves = estimator.loss_curve_, estimator.jacobian_norm_curve_, estimator.validation_loss_curve_
             folder.write_pictures(estimator.components_, shape, curves)
         finally:
             folder.discard()
-    typer.echo(f"wrote {folder.path}: model.safetensors, config.json, history.jsonl, curves.png, filters.png")
+    if report:  # on finished files: Ctrl-C ends it at once and takes nothing away
+        title = folder.path.resolve().name
+        path = folder.path / "report.html"
+        write_run_report(path, estimator, source, title=title, config=job, image_shape=image_shape)
+    written = "model.safetensors, config.json, history.jsonl, curves.png, filters.png"
+    typer.echo(f"wrote {folder.path}: {written}{', report.html' if report else ''}")
 
 
 def _typed(context: typer.Context) -> dict[str, Any]:

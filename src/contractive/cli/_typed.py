@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
 
-__all__ = ["image_shape", "whole_number"]
+__all__ = ["image_shape", "picture_shape", "whole_number"]
 
 
 def whole_number(option: str, text: str, other: str) -> int:
@@ -45,3 +46,25 @@ def image_shape(text: str | None, rows: tuple[int, ...], known: tuple[int, int] 
     if sizes is None or int(sizes[1]) * int(sizes[2]) != n_features:
         raise ValueError(f"`--image-shape` must be HxW with H * W = {n_features} features; got {text!r}.")
     return int(sizes[1]), int(sizes[2])
+
+
+def picture_shape(text: str | None, n_features: int, known: tuple[int, ...] | None = None) -> tuple[int, ...] | None:
+    """Height, width and perhaps colours of a row's picture: as typed, as known, or None to guess.
+
+    Args:
+        text: what was typed, or None.
+        n_features: values of a row.
+        known: what the data set says of itself.
+
+    Raises:
+        ValueError: if what was typed is neither HxW nor HxWx3, or does not multiply out to the features.
+    """
+    if text is None:
+        return known
+    sizes = re.fullmatch(r"([0-9]+)x([0-9]+)(x3)?", text)
+    shape = () if sizes is None else (int(sizes[1]), int(sizes[2]), *((3,) if sizes[3] else ()))
+    if not shape or math.prod(shape) != n_features:
+        raise ValueError(
+            f"`--image-shape` must be HxW or HxWx3 that multiplies out to {n_features} features; got {text!r}."
+        )
+    return shape

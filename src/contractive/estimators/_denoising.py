@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
+from sklearn.utils import check_random_state
 
+from .._validation import check_seed
 from ..corruption import Corruption
 from ..penalties import Penalty
-from ._fitting import Callback
+from ._base import precision
+from ._fitting import Callback, draw_seed
 from ._parameters import check_corruption, make_corruption, value_range
 from ._single import SingleAutoencoder
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 __all__ = ["DenoisingAutoencoder"]
 
@@ -117,6 +125,39 @@ class DenoisingAutoencoder(SingleAutoencoder):
         self.warm_start = warm_start
         self.verbose = verbose
         self.callbacks = callbacks
+
+    def corrupt(self, X: ArrayLike, *, random_state: int | np.random.RandomState | None = None) -> np.ndarray:
+        """Rows as training sees them: corrupted by what the parameters name.
+
+        Args:
+            X: as for `transform`; the extremes of salt and pepper are those of these rows.
+            random_state: what the corruption depends on.
+
+        Returns:
+            Array of shape (n_samples, n_features), in the units of the training data (uint8 data: k / uint8_scale).
+
+        Raises:
+            NotFittedError: if `fit` was not called.
+            TypeError: if X does not hold numbers, or `random_state` is of another type.
+            ValueError: as for `transform`.
+
+        Example:
+            >>> import numpy as np
+            >>> from contractive import DenoisingAutoencoder
+            >>> dae = DenoisingAutoencoder(2, corruption_level=1.0, max_epochs=1, random_state=0).fit(np.eye(4))
+            >>> dae.corrupt(np.eye(4), random_state=0).any()
+            np.False_
+        """
+        rows = self._checked_rows(X)
+        check_seed("random_state", random_state)
+        corruption = self._make_corruption(rows)
+        seed = draw_seed(check_random_state(random_state))
+        rows = rows.toarray() if hasattr(rows, "toarray") else rows
+        values = rows / self.uint8_scale if rows.dtype == np.uint8 else rows
+        with precision(self.model_.dtype):
+            keys = jax.random.split(jax.random.key(seed), len(rows))
+            floats = jnp.asarray(np.asarray(values, self.model_.dtype))
+            return np.asarray(jax.vmap(lambda x, key: corruption(x, key=key))(floats, keys))
 
     def _check_own_parameters(self) -> None:
         """Refuse wrong values among the parameters of the corruption."""

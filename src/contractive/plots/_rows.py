@@ -11,12 +11,26 @@ from .._validation import check_choice
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["SCALES", "draw_rows", "filters", "guess_image_shape", "reconstructions", "samples", "tangents", "walks"]
+__all__ = [
+    "SCALES",
+    "ImageShape",
+    "as_pictures",
+    "draw_rows",
+    "filters",
+    "guess_image_shape",
+    "picture_shape",
+    "reconstructions",
+    "samples",
+    "tangents",
+    "walks",
+]
 
 SCALES = ("each", "unit", "signed")
 """What black and white are: each picture's least and largest value, 0 and 1, or minus and plus its largest."""
 
-ImageShape = tuple[int, ...]  # height, width, and 3 for red, green and blue
+ImageShape = tuple[int, ...]
+"""Height, width, and 3 for red, green and blue."""
+
 _GAP = 1  # pixels between pictures
 _BETWEEN = 0.5  # the grey there
 _MOST_PROFILES = 12  # lines that can still be told apart
@@ -37,6 +51,57 @@ def guess_image_shape(n_features: int) -> ImageShape | None:
         if n_features >= 16 and side * side * math.prod(channels) == n_features:
             return side, side, *channels
     return None
+
+
+def picture_shape(n_features: int, image_shape: ImageShape | None = None) -> ImageShape | None:
+    """The shape of rows as pictures, or None where they are profiles.
+
+    Args:
+        n_features: values of a row.
+        image_shape: as for `draw_rows`.
+
+    Raises:
+        ValueError: if `image_shape` is no shape of a picture, or does not multiply out to the features.
+
+    Example:
+        >>> picture_shape(64), picture_shape(64, (4, 16)), picture_shape(64, (1, 64))
+        ((8, 8), (4, 16), None)
+    """
+    shape = guess_image_shape(n_features) if image_shape is None else tuple(image_shape)
+    if shape is None:
+        return None
+    if len(shape) not in (2, 3) or min(shape) < 1 or shape[2:] not in ((), (3,)):
+        raise ValueError(f"`image_shape` must be (height, width) or (height, width, 3); got {shape}.")
+    if math.prod(shape) != n_features:
+        raise ValueError(
+            f"`image_shape` must multiply out to the {n_features} features; "
+            f"got {' x '.join(map(str, shape))} = {math.prod(shape)}."
+        )
+    return None if shape[0] == 1 and len(shape) == 2 else shape
+
+
+def as_pictures(rows: np.ndarray, shape: ImageShape, *, scale: str = "each") -> np.ndarray:
+    """Rows as pictures, from 0 for black to 1 for white.
+
+    Args:
+        rows: of shape (n_rows, n_features), finite.
+        shape: what `picture_shape` says of them.
+        scale: one of `SCALES`.
+
+    Returns:
+        float64 of shape (n_rows, *shape). A picture of one value everywhere is grey, but for the scale "unit".
+
+    Raises:
+        ValueError: if `scale` is not known.
+
+    Example:
+        >>> import numpy as np
+        >>> as_pictures(np.array([[0.0, 2.0, 4.0, 8.0]]), (2, 2)).tolist()
+        [[[0.0, 0.25], [0.5, 1.0]]]
+    """
+    check_choice("scale", scale, SCALES)
+    pictures = [_scaled(row.astype(float), scale).reshape(shape) for row in rows]
+    return np.stack(pictures) if pictures else np.zeros((0, *shape))
 
 
 def draw_rows(
@@ -85,7 +150,7 @@ def draw_rows(
     colors: dict[str, Any] = {"cmap": "gray", "vmin": 0, "vmax": 1}
     if scale == "signed" and len(shape) == 2:
         colors["cmap"] = "RdBu_r"
-    ax.imshow(_mosaic(rows.reshape(-1, *shape), across, scale), interpolation="nearest", **colors)
+    ax.imshow(_mosaic(as_pictures(rows, shape, scale=scale), across, scale), interpolation="nearest", **colors)
     ax.set_axis_off()
     return ax
 
@@ -234,28 +299,18 @@ def _checked_shape(rows: np.ndarray, image_shape: ImageShape | None) -> ImageSha
         raise ValueError(f"the rows must be of shape (n_rows, n_features), not empty; got {rows.shape}.")
     if not np.isfinite(rows).all():
         raise ValueError("the rows must be finite; got NaN or infinity.")
-    shape = guess_image_shape(rows.shape[1]) if image_shape is None else tuple(image_shape)
-    if shape is None:
-        return None
-    if len(shape) not in (2, 3) or min(shape) < 1 or shape[2:] not in ((), (3,)):
-        raise ValueError(f"`image_shape` must be (height, width) or (height, width, 3); got {shape}.")
-    if math.prod(shape) != rows.shape[1]:
-        raise ValueError(
-            f"`image_shape` must multiply out to the {rows.shape[1]} features; "
-            f"got {' x '.join(map(str, shape))} = {math.prod(shape)}."
-        )
-    return None if shape[0] == 1 and len(shape) == 2 else shape
+    return picture_shape(rows.shape[1], image_shape)
 
 
 def _mosaic(pictures: np.ndarray, across: int, scale: str) -> np.ndarray:
-    """Pictures side by side, from 0 for black to 1 for white."""
+    """Pictures, as `as_pictures` returns them, side by side."""
     n_pictures, height, width, *channels = pictures.shape
     down = -(-n_pictures // across)
     gaps = down * (height + _GAP) - _GAP, across * (width + _GAP) - _GAP
     mosaic = np.full((*gaps, *channels), 1.0 if scale == "signed" and channels else _BETWEEN)
     for number, picture in enumerate(pictures):
         top, left = number // across * (height + _GAP), number % across * (width + _GAP)
-        mosaic[top : top + height, left : left + width] = _scaled(picture.astype(float), scale)
+        mosaic[top : top + height, left : left + width] = picture
     return mosaic
 
 

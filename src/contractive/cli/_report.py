@@ -1,0 +1,146 @@
+"""`contractive report`: what a run learned as one page that opens from the disk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ._options import ArrayName, Run
+from ._predict import load_autoencoder
+from ._settings import read_json
+from ._typed import picture_shape
+
+if TYPE_CHECKING:
+    from ..sources import RowSource
+
+__all__ = ["report", "write_run_report"]
+
+_CONFIG, _REPORT = "config.json", "report.html"
+
+
+def report(
+    run: Run,
+    data: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="DATA",
+            help="A data set by name (see `datasets`) or a .npy or .npz file.",
+            show_default="the data of the run",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", "-o", metavar="FILE", help="The .html file to make.", show_default="report.html in the run folder"
+        ),
+    ] = None,
+    n_rows: Annotated[
+        int, typer.Option("--rows", min=1, help="How many rows of the data are drawn and looked at, at most.")
+    ] = 1000,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="What all draws depend on.")] = 0,
+    image_shape: Annotated[
+        str | None,
+        typer.Option(
+            "--image-shape",
+            metavar="HxW",
+            help="Picture size, HxWx3 for colours; 1xN for none.",
+            show_default="that of the run, else guessed",
+        ),
+    ] = None,
+    array: ArrayName = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an older file that --out names.")] = False,
+) -> None:
+    """Write one HTML file that shows what a run learned, with the model in it to be tried.
+
+    It needs nothing beside it: no network, no server. RUN is what `train` made, which writes the same page as
+    report.html; this replaces it.
+    """
+    if out is not None and out.suffix != ".html":
+        raise ValueError(f"`--out` must end in .html; got {str(out)!r}.")
+    if out is not None and out.exists() and not overwrite:
+        raise FileExistsError(f"{str(out)!r} exists; choose another --out or pass --overwrite to replace it.")
+    estimator = load_autoencoder(run, " Report the run of its representation.")
+    config_path = (run if run.is_dir() else run.parent) / _CONFIG
+    config = read_json(config_path) if config_path.is_file() else {}
+    source = _source(run, data, array, config)
+    shown = image_shape
+    if shown is None and data is None and config.get("image_shape") is not None:
+        shown = str(config["image_shape"])
+    path = (run if run.is_dir() else run.parent) / _REPORT if out is None else out
+    echo = write_run_report(
+        path, estimator, source, title=_title(run), config=config, image_shape=shown, n_rows=n_rows, seed=seed
+    )
+    typer.echo(f"wrote {echo}")
+
+
+def write_run_report(
+    path: Path,
+    estimator: Any,
+    source: RowSource,
+    *,
+    title: str,
+    config: Mapping[str, Any],
+    image_shape: str | None,
+    n_rows: int = 1000,
+    seed: int = 0,
+) -> str:
+    """Write the report of an estimator on rows; what was written, in words.
+
+    Args:
+        path: the file to make or replace.
+        estimator: the fitted auto-encoder.
+        source: the data.
+        title: what the page is called.
+        config: what `config.json` holds.
+        image_shape: as typed, or None for what the data say of themselves.
+        n_rows: how many rows are looked at, at most.
+        seed: what all draws depend on.
+
+    Raises:
+        ValueError: if `image_shape` or the data do not fit the model.
+        OSError: if the file cannot be written.
+    """
+    from ..report import About, write_report
+
+    size = write_report(
+        path,
+        estimator,
+        source.rows,
+        about=About(title, source.name, config),
+        image_shape=picture_shape(image_shape, estimator.n_features_in_, source.image_shape),
+        n_rows=n_rows,
+        seed=seed,
+    )
+    n_all = source.rows.shape[0]
+    return f"{path}: {size / 1e6:.1f} MB, {min(n_rows, n_all):,} of {n_all:,} rows of {source.name}"
+
+
+def _title(run: Path) -> str:
+    """The name of a run folder, or of a model file without its ending."""
+    return run.resolve().name if run.is_dir() else run.stem
+
+
+def _source(run: Path, data: str | None, array: str | None, config: Mapping[str, Any]) -> RowSource:
+    """The rows that were named, or those that the run was trained on.
+
+    Raises:
+        FileNotFoundError: if the run's data is gone.
+        ValueError: if the run does not say which it is.
+    """
+    from ..sources import open_rows
+
+    if data is not None:
+        return open_rows(data, array=array)
+    known = config.get("data")
+    name = known.get("name") if isinstance(known, Mapping) else known
+    remedy = f"Name the rows: contractive report {run} DATA."
+    if not isinstance(name, str):
+        raise ValueError(f"{str(run)!r} has no {_CONFIG} that names its data. {remedy}")
+    own = known.get("array") if isinstance(known, Mapping) else config.get("array")
+    try:
+        return open_rows(name, array=array if array is not None else own)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{name!r}, the data of {str(run)!r}, is gone. {remedy}") from error

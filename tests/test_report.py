@@ -1,0 +1,428 @@
+"""The report page: its numbers are the library's, what it shows is text, and it needs nothing beside it."""
+
+import base64
+import json
+import re
+import shutil
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from console import Outcome, assert_one_line, call_in
+from contractive import ContractiveAutoencoder, DenoisingAutoencoder, StackedAutoencoder, geometry
+from contractive.models import initialize
+from contractive.plots import as_pictures, picture_shape
+from contractive.report import About, render_report, write_report
+from contractive.report._charts import Line, histogram, line_chart
+from contractive.report._measure import draw_sample, measure
+from contractive.report._pictures import diverging_palette, png_uri
+from contractive.report._playground import MAX_WEIGHTS
+from contractive.report._words import number
+from toys import X, small
+
+Call = Callable[..., Outcome]
+
+pytestmark = pytest.mark.usefixtures("module_quickly_compiled")
+
+HOSTILE = "</script><script>alert(1)</script>\"'&<img src=x onerror=alert(2)> \u202eשלום\u202c 🦆 {{ 7 * 7 }}"
+
+
+class Page(HTMLParser):
+    """A page taken apart: its text, its elements with their attributes, and the contents of its scripts."""
+
+    def __init__(self, html: str):
+        super().__init__()
+        self.text: list[str] = []
+        self.elements: list[tuple[str, dict[str, str]]] = []
+        self.scripts: dict[str, str] = {}
+        self._inside: str | None = None
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: Any) -> None:
+        attributes = {name: value or "" for name, value in attrs}
+        self.elements.append((tag, attributes))
+        self._inside = {"script": attributes.get("id", f"code {len(self.scripts)}"), "style": "style"}.get(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        self._inside = None
+
+    def handle_data(self, data: str) -> None:
+        if self._inside is None:
+            self.text.append(data)
+        else:
+            self.scripts[self._inside] = data
+
+    def facts(self) -> dict[str, str]:
+        """The numbers that stand on the page by their names."""
+        words = [word.strip() for word in self.text if word.strip()]
+        return dict(zip(words[:-1], words[1:], strict=True))
+
+    def numbers(self, tag: str, attribute: str) -> list[float]:
+        """An attribute of all elements that have it."""
+        return [float(own[attribute]) for name, own in self.elements if name == tag and attribute in own]
+
+
+@pytest.fixture(scope="module")
+def cae(module_quickly_compiled: None) -> ContractiveAutoencoder:
+    return small(n_components=12, max_epochs=3).fit(X)
+
+
+@pytest.fixture(scope="module")
+def page(cae: ContractiveAutoencoder) -> Page:
+    return Page(render_report(cae, X, about=About("digits", "digits"), n_rows=60))
+
+
+def test_numbers_on_the_page_are_the_librarys(cae: ContractiveAutoencoder, page: Page):
+    numbers = np.random.default_rng(0).choice(len(X), 60, replace=False)
+    rows = X[numbers]
+    facts = page.facts()
+    assert facts["effective dimension, median"] == number(float(np.median(cae.effective_dimension(rows))))
+    assert facts["mean ‖J‖"] == number(float(cae.contraction_norm(rows).mean()))
+    assert facts["largest singular value found"] == number(float(cae.spectrum(rows).max()))
+    assert facts["Lipschitz bound, over all inputs"] == number(geometry.lipschitz_bound(cae.model_))
+    assert facts["reconstruction error, last epoch"] == number(cae.history_[-1].reconstruction_error)
+    assert facts["‖J‖, last epoch"] == number(cae.history_[-1].jacobian_norm)
+    assert facts["units"] == "64 → 12"
+    assert any(f"is {number(float(-cae.score(rows)))} on average" in text for text in page.text)
+    # Each filter carries what it is sorted by.
+    np.testing.assert_allclose(page.numbers("button", "data-use"), cae.transform(rows).mean(axis=0), rtol=1e-4)
+    np.testing.assert_allclose(page.numbers("button", "data-norm"), np.linalg.norm(cae.components_, axis=1), rtol=1e-4)
+    # The least typical rows come first, with their errors.
+    errors = -cae.score_samples(rows)
+    shown = [text for text in page.text if re.fullmatch(r"[\d.]+", text)]
+    assert [number(float(error)) for error in np.sort(errors)[::-1][:3]] == [
+        text for text in shown if text in {number(float(error)) for error in np.sort(errors)[::-1][:3]}
+    ]
+
+
+def test_page_carries_the_model_and_the_first_rows(cae: ContractiveAutoencoder, page: Page):
+    play = json.loads(page.scripts["play"])
+    floats = np.frombuffer(base64.b64decode(page.scripts["weights"]), "<f4")
+    (encoder,), (decoder,) = play["model"]["encoder"], play["model"]["decoder"]
+    weight = floats[encoder["weight"] : encoder["weight"] + 64 * 12].reshape(12, 64)
+    np.testing.assert_array_equal(weight, cae.components_)
+    np.testing.assert_array_equal(floats[encoder["bias"] : encoder["bias"] + 12], cae.intercept_)
+    np.testing.assert_array_equal(floats[decoder["bias"] : decoder["bias"] + 64], cae.visible_intercept_)
+    assert (decoder["transposed"], decoder["weight"], len(floats)) == (True, encoder["weight"], 64 * 12 + 12 + 64)
+    numbers = np.random.default_rng(0).choice(len(X), 60, replace=False)
+    rows = np.frombuffer(base64.b64decode(page.scripts["example-rows"]), "<f4").reshape(-1, 64)
+    np.testing.assert_array_equal(rows, X[numbers][:10])
+
+
+def assert_alone(page: Page) -> None:
+    """No element asks for anything outside the file, and the policy says so, too."""
+    for tag, attributes in page.elements:
+        for name in ("src", "href", "srcset", "data", "action", "poster"):
+            assert attributes.get(name, "#").startswith(("#", "data:")), (tag, attributes)
+        assert tag not in ("link", "iframe", "object", "embed", "base", "form"), tag
+        assert not [name for name in attributes if name.startswith("on") or name == "style"], (tag, attributes)
+    (policy,) = (own["content"] for tag, own in page.elements if own.get("http-equiv") == "Content-Security-Policy")
+    assert policy.startswith("default-src 'none'; img-src data:; style-src 'sha256-")
+    assert "unsafe" not in policy
+    for text in page.scripts.values():
+        assert not re.search(r"https?:|url\(|@import|fetch\(|XMLHttp|WebSocket|sendBeacon|import\(", text)
+
+
+def test_page_needs_nothing_beside_it(page: Page):
+    assert_alone(page)
+
+
+def test_hostile_names_are_text(tmp_path: Path):
+    names = [HOSTILE, *(f"n{number}" for number in range(11))]
+    frame = pd.DataFrame(X[:40, 10:22].astype(float), columns=names)
+    estimator = small(n_components=3, max_epochs=1).fit(frame)
+    config = {"versions": {HOSTILE: HOSTILE}, "contractive": HOSTILE}
+    html = render_report(estimator, frame.to_numpy(), about=About(HOSTILE, HOSTILE, config))
+    page = Page(html)
+    assert_alone(page)
+    assert {tag for tag, _ in page.elements} & {"img", "svg"} == {"svg"}
+    assert [own.get("id") for tag, own in page.elements if tag == "script"] == [
+        "play",
+        "weights",
+        "example-rows",
+        None,
+        None,
+        None,
+    ]
+    assert HOSTILE in "".join(page.text)
+    assert json.loads(page.scripts["play"])["names"] == names
+    assert any(own.get("aria-label") == HOSTILE for tag, own in page.elements if tag == "input")
+
+
+def profile_estimator(**parameters: Any) -> Any:
+    return small(loss="squared_error", max_epochs=1, **parameters)
+
+
+KINDS: dict[str, Any] = {
+    "untied": lambda: small(tied_weights=False),
+    "deep": lambda: small(hidden_layer_sizes=(10, 5), activation="tanh"),
+    "deep, untied": lambda: small(hidden_layer_sizes=(10,), tied_weights=False, activation="softplus"),
+    "masking": lambda: small(DenoisingAutoencoder, corruption_level=0.5),
+    "salt and pepper": lambda: small(DenoisingAutoencoder, corruption="salt_and_pepper"),
+    "gaussian": lambda: small(DenoisingAutoencoder, corruption="gaussian", activation="gelu"),
+    "relu": lambda: profile_estimator(activation="relu"),
+    "linear, one unit": lambda: profile_estimator(activation="linear", n_components=1),
+    "higher order": lambda: small(hessian_weight=0.1),
+    "early stopping": lambda: small(early_stopping=True),
+    "stack": lambda: StackedAutoencoder([small(), small(DenoisingAutoencoder, n_components=4)], random_state=0),
+    "stack, jointly": lambda: StackedAutoencoder(
+        [small(DenoisingAutoencoder), small(n_components=4, loss="squared_error")], joint_epochs=1, random_state=0
+    ),
+}
+
+
+COVERED = {"deep, untied", "masking", "linear, one unit", "early stopping", "stack, jointly"}
+OF_KINDS = [pytest.param(kind, marks=() if kind in COVERED else pytest.mark.slow) for kind in KINDS]
+
+
+@pytest.mark.parametrize("kind", OF_KINDS)
+def test_every_kind_of_model_has_a_page(kind: str):
+    estimator = KINDS[kind]().fit(X[:60])
+    page = Page(render_report(estimator, X, about=About(kind, "digits"), n_rows=20))
+    assert_alone(page)
+    words = " ".join(page.text)
+    assert ("Corrupted input" in words) == (kind in ("masking", "salt and pepper", "gaussian", "stack, jointly"))
+    assert ("Layer 2" in words) == kind.startswith("stack")
+    assert ("held out" in words) == (kind == "early stopping")
+    play = json.loads(page.scripts["play"])
+    assert play["n_tangents"] == min(5, geometry.max_tangents(estimator.model_))
+    assert "nan" not in " ".join(value for _, own in page.elements for value in own.values()).lower().split()
+
+
+def test_corrupted_rows_are_as_the_parameters_say():
+    dae = small(DenoisingAutoencoder, corruption_level=0.5, max_epochs=1).fit(X)
+    corrupted = dae.corrupt(X, random_state=1)
+    np.testing.assert_array_equal(corrupted, dae.corrupt(X, random_state=1))
+    kept = X != 0
+    assert np.isin(corrupted, [0]).sum() > (X == 0).sum()
+    np.testing.assert_array_equal(corrupted[kept & (corrupted != 0)], X[kept & (corrupted != 0)])
+    assert np.mean(corrupted[kept] == 0) == pytest.approx(0.5, abs=0.03)
+    bytes_of = np.round(X * 255).astype(np.uint8)
+    np.testing.assert_allclose(
+        dae.corrupt(bytes_of, random_state=1), np.where(corrupted == 0, 0, bytes_of / 256), atol=1e-6
+    )
+
+
+TABLE = np.random.default_rng(0).normal(size=(30, 5)).astype(np.float32)
+
+
+@pytest.mark.parametrize("rows", [1, 30])
+def test_few_rows_and_constant_columns_have_a_page(rows: int):
+    data = TABLE.copy()
+    data[:, 2] = 3.0
+    estimator = ContractiveAutoencoder(3, max_epochs=1, random_state=0).fit(data)
+    page = Page(render_report(estimator, data[:rows]))
+    assert_alone(page)
+    sliders = [own for tag, own in page.elements if own.get("class") == "value"]
+    assert len(sliders) == (0 if rows == 1 else 4)
+    assert "the same in all rows" in " ".join(page.text)
+    for own in sliders:
+        assert float(own["min"]) < float(own["max"])
+
+
+def test_rows_that_are_all_the_same_have_a_page():
+    data = np.full((5, 16), 0.5, np.float32)
+    estimator = ContractiveAutoencoder(2, max_epochs=1, random_state=0).fit(data)
+    html = render_report(estimator, data)
+    assert "nan" not in re.sub(r"<script.*?</script>", "", html, flags=re.DOTALL).lower().split()
+    assert not re.search(r'(x|y|width|height|points)="[^"]*(nan|inf)', html)
+
+
+def test_colours_and_a_shape_that_is_told():
+    data = np.random.default_rng(0).uniform(size=(20, 48)).astype(np.float32)
+    estimator = small(n_components=3, max_epochs=1).fit(data)
+    for shape, expected in ((None, [4, 4, 3]), ((6, 8), [6, 8]), ((1, 48), None)):
+        page = Page(render_report(estimator, data, image_shape=shape))
+        assert json.loads(page.scripts["play"])["shape"] == expected
+        assert any(own.get("id") == "ink" for _, own in page.elements) == (expected == [4, 4, 3])
+    with pytest.raises(ValueError, match=r"`image_shape` must multiply out to the 48 features; got 5 x 5 = 25"):
+        render_report(estimator, data, image_shape=(5, 5))
+
+
+def test_model_that_is_too_large_to_be_carried_leaves_the_playground_out(
+    cae: ContractiveAutoencoder, monkeypatch: pytest.MonkeyPatch
+):
+    assert MAX_WEIGHTS == 4194304
+    monkeypatch.setattr("contractive.report._page.MAX_WEIGHTS", 100)
+    page = Page(render_report(cae, X[:20]))
+    assert "play" not in page.scripts
+    assert any("844 numbers, more than the 100 that a page carries" in text for text in page.text)
+
+
+def test_same_seed_same_page_other_seed_other_rows(cae: ContractiveAutoencoder):
+    one, same, other = (render_report(cae, X, n_rows=20, seed=seed) for seed in (1, 1, 2))
+    assert one == same
+    assert Page(one).scripts["example-rows"] != Page(other).scripts["example-rows"]
+
+
+def test_sample_is_drawn_without_replacement_and_scaled(cae: ContractiveAutoencoder):
+    bytes_of = np.arange(128 * 64, dtype=np.uint8).reshape(128, 64)
+    sample = draw_sample(cae, bytes_of, n_rows=100, seed=3)
+    assert len(set(sample.numbers.tolist())) == 100
+    np.testing.assert_array_equal(sample.rows, bytes_of[sample.numbers].astype(np.float32) / 256)
+    assert (sample.n_all, sample.rows.dtype) == (128, np.float32)
+
+
+def test_neighbours_are_the_nearest_other_rows(cae: ContractiveAutoencoder):
+    measured = measure(cae, draw_sample(cae, X, n_rows=30, seed=0), seed=0)
+    rows = measured.sample.rows.astype(float)
+    distances = np.linalg.norm(rows[:, None] - rows, axis=2) + np.where(np.eye(30), np.inf, 0)
+    np.testing.assert_allclose(measured.neighbours, distances.min(axis=1), rtol=1e-6)
+
+
+def test_pictures_are_what_they_should_be(tmp_path: Path):
+    from matplotlib.image import imread
+
+    def read(uri: str) -> np.ndarray:
+        (tmp_path / "x.png").write_bytes(base64.b64decode(uri.partition(",")[2]))
+        return np.round(imread(tmp_path / "x.png") * 255).astype(int)
+
+    ramp = np.linspace(0, 1, 6).reshape(2, 3)
+    np.testing.assert_array_equal(read(png_uri(ramp)), np.round(ramp * 255))
+    colours = np.random.default_rng(0).uniform(size=(2, 3, 3))
+    np.testing.assert_array_equal(read(png_uri(colours)), np.round(colours * 255))
+    palette = diverging_palette()
+    np.testing.assert_array_equal(
+        read(png_uri(ramp, palette=palette))[..., :3], palette[np.round(ramp * 255).astype(int)]
+    )
+    assert picture_shape(48) == (4, 4, 3)
+    np.testing.assert_array_equal(
+        as_pictures(np.array([[-2.0, 0, 1, 2]]), (2, 2), scale="signed"), [[[0, 0.5], [0.75, 1]]]
+    )
+
+
+def test_charts_place_values_where_they_belong():
+    chart = line_chart([Line([0, 10], [1.0, 100.0])], x_label="x", y_label="y", summary="s", y_log=True)
+    assert chart.lines == [("52.0,180.0 350.0,12.0", "")]
+    assert [text for _, text in chart.y_ticks] == ["1", "10", "100"]
+    assert [place for place, _ in chart.y_ticks] == pytest.approx([180, 96, 12])
+    flat = line_chart([Line([1], [0.0])], x_label="x", y_label="y", summary="s", y_log=True)
+    assert flat.lines == []
+    bars = histogram(np.array([0.0, 0.0, 0.0, 1.0]), x_label="x", y_label="y", summary="s").bars
+    assert [height for *_, height in bars] == [168, 0, 0, 56]
+
+
+@pytest.fixture(scope="module")
+def trained(module_quickly_compiled: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("report")
+    np.save(folder / "x.npy", X[:80])
+    outcome = call_in(folder, "train", "x.npy", "--components", 4, "--epochs", 1, "--out", "run", "--report")
+    assert (outcome.code, outcome.err) == (0, "")
+    assert outcome.out.splitlines()[-1].endswith("filters.png, report.html")
+    return folder
+
+
+def test_train_writes_the_page_that_report_writes(trained: Path):
+    made = (trained / "run" / "report.html").read_text()
+    page = Page(made)
+    assert_alone(page)
+    assert page.facts()["Data"] == "x.npy"
+    (trained / "run" / "report.html").unlink()
+    outcome = call_in(trained, "report", "run")
+    assert re.fullmatch(r"wrote run/report.html: 0\.\d MB, 80 of 80 rows of x.npy\n", outcome.out), outcome
+    assert (trained / "run" / "report.html").read_text() == made
+    # Again, on other rows, into another file, which is not replaced unless that is asked for.
+    options = ["report", "run", "digits", "--out", "r.html", "--rows", 50, "--image-shape", "4x16"]
+    assert "50 of 1,297 rows of digits" in call_in(trained, *options).out
+    first = (trained / "r.html").read_bytes()
+    assert_one_line(call_in(trained, *options), "'r.html' exists", "--overwrite")
+    assert (trained / "r.html").read_bytes() == first
+    assert call_in(trained, *options, "--overwrite", "--seed", 1).code == 0
+    assert (trained / "r.html").read_bytes() != first
+
+
+def test_model_file_has_a_page_beside_it(trained: Path):
+    shutil.copy(trained / "run" / "model.safetensors", trained / "alone.safetensors")
+    call = call_in(trained, "report", "alone.safetensors", "x.npy", "--out", "alone.html")
+    assert (call.code, call.err) == (0, "")
+    assert "<title>alone: what it learned</title>" in (trained / "alone.html").read_text()
+
+
+def edited(folder: Path, change: Callable[[Path], object]) -> Path:
+    """A copy of the run with something wrong in it."""
+    shutil.copytree(folder / "run", folder / "wrong", dirs_exist_ok=True)
+    (folder / "wrong" / "report.html").unlink(missing_ok=True)
+    change(folder / "wrong")
+    return folder / "wrong"
+
+
+def with_config(**values: Any) -> Callable[[Path], object]:
+    def change(run: Path) -> None:
+        config = json.loads((run / "config.json").read_text()) | values
+        (run / "config.json").write_text(json.dumps(config))
+
+    return change
+
+
+def newer(run: Path) -> None:
+    path = run / "model.safetensors"
+    content = path.read_bytes()
+    path.write_bytes(content.replace(rb"{\"version\": \"1\"", rb"{\"version\": \"2\""))
+    assert path.read_bytes() != content
+
+
+WRONG: list[tuple[str, Callable[[Path], object], list[object], list[str]]] = [
+    ("data that is gone", with_config(data={"name": "gone.npy"}), [], ["'gone.npy', the data of", "is gone", "DATA"]),
+    ("no word of data", with_config(data=None), [], ["no config.json that names its data", "DATA"]),
+    ("no config", lambda run: (run / "config.json").unlink(), [], ["no config.json that names its data"]),
+    ("broken config", lambda run: (run / "config.json").write_text("{"), [], ["must be JSON; it is not"]),
+    (
+        "config that is no object",
+        lambda run: (run / "config.json").write_text("[]"),
+        [],
+        ["must hold settings by name"],
+    ),
+    ("data of another width", lambda run: None, ["wide.npy"], ["must have 64 columns", "(4, 9)"]),
+    ("no rows", lambda run: None, ["empty.npy"], ["at least one row", "(0, 64)"]),
+    ("NaN", lambda run: None, ["nan.npy"], ["among the 3 rows drawn", "must be finite; got NaN"]),
+    ("picture size", lambda run: None, ["--image-shape", "7x7"], ["`--image-shape` must be", "64 features", "'7x7'"]),
+    ("picture size of the run", with_config(image_shape="7x7"), [], ["`--image-shape` must be", "'7x7'"]),
+    ("newer model", newer, [], ["must be of version 1", "got 2", "Use the contractive that wrote it"]),
+    ("other ending", lambda run: None, ["--out", "r.pdf"], ["`--out` must end in .html"]),
+    ("no folder to write to", lambda run: None, ["--out", "none/r.html"], ["none/r.html", "No such file"]),
+    ("no run", lambda run: (run / "model.safetensors").unlink(), [], ["a folder without model.safetensors"]),
+]
+
+
+@pytest.mark.parametrize(("what", "change", "options", "words"), WRONG, ids=[case[0] for case in WRONG])
+def test_wrong_input_is_one_line_and_writes_nothing(
+    trained: Path, what: str, change: Callable[[Path], object], options: list[object], words: list[str]
+):
+    np.save(trained / "wide.npy", np.zeros((4, 9), np.float32))
+    np.save(trained / "empty.npy", np.zeros((0, 64), np.float32))
+    np.save(trained / "nan.npy", np.full((3, 64), np.nan, np.float32))
+    edited(trained, change)
+    try:
+        before = sorted(trained.rglob("*"))
+        assert_one_line(call_in(trained, "report", "wrong", *options), *words)
+        assert sorted(trained.rglob("*")) == before
+    finally:
+        shutil.rmtree(trained / "wrong")
+
+
+def test_classifier_is_refused_with_a_remedy(call: Call, tmp_path: Path):
+    np.savez(tmp_path / "x.npz", X=X[:20], y=np.arange(20) % 2)
+    options = ["--layers", 3, "--pretraining-epochs", 1, "--epochs", 1]
+    assert call("classify", "x.npz", "--out", "run", *options).code == 0
+    assert_one_line(call("report", "run"), "must hold an auto-encoder; got a ContractiveClassifier", "representation")
+
+
+def test_page_that_cannot_be_written_leaves_the_old_one(cae: ContractiveAutoencoder, tmp_path: Path):
+    (tmp_path / "r.html").mkdir()
+    with pytest.raises(OSError, match=r"r\.html"):
+        write_report(tmp_path / "r.html", cae, X[:10])
+    assert [path.name for path in tmp_path.iterdir()] == ["r.html"]
+
+
+@pytest.mark.slow
+def test_tutorials_model_stays_within_6_megabytes(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("contractive.report._measure._SPECTRUM_WORK", 0)
+    estimator = small(n_components=500, max_epochs=1).fit(np.zeros((2, 784), np.float32))
+    estimator.model_ = initialize(784, 500, rng=np.random.RandomState(0), loss="cross_entropy")
+    rows = np.random.default_rng(0).uniform(size=(20, 784)).astype(np.float32)
+    assert len(render_report(estimator, rows).encode()) < 6e6  # filters of noise: the largest that they can be
