@@ -175,8 +175,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         Args:
             X: as for `transform`.
             n_values: how many, the largest ones, from 1 to the rank of the Jacobian. Of a large encoder a few are found
-                much faster than all, and approximately; `geometry.leading_singular_values` says how. None for all of
-                them, exactly.
+                much faster than all, and approximately; `geometry.map_spectra` says how. None for all of them, exactly.
 
         Returns:
             Array of shape (n_samples, n_values or min(n_components, n_features)), of each row the largest first.

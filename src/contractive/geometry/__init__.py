@@ -2,7 +2,14 @@
 
 from ._contraction import contraction_curve, contraction_ratio, mean_squared_entry, on_sphere, saturation
 from ._mapped import map_spectra, map_tangents
-from ._spectrum import effective_dimension, lipschitz_bound, n_directions, participation_ratio
+from ._spectrum import (
+    SpectrumSummary,
+    effective_dimension,
+    lipschitz_bound,
+    n_directions,
+    participation_ratio,
+    spectrum_summary,
+)
 from ._tangents import (
     METHODS,
     Method,
@@ -17,6 +24,7 @@ from ._tangents import (
 __all__ = [
     "METHODS",
     "Method",
+    "SpectrumSummary",
     "cheapest_method",
     "contraction_curve",
     "contraction_ratio",
@@ -33,5 +41,6 @@ __all__ = [
     "participation_ratio",
     "saturation",
     "singular_values",
+    "spectrum_summary",
     "tangents",
 ]
