@@ -142,6 +142,20 @@ def test_a_contraction_curve_shades_where_neighbors_are():
     assert plots.contraction_curve([1], [0.5], ax=one()).get_legend() is None
 
 
+def test_quantiles_of_a_contraction_curve_are_a_band_of_its_color():
+    quantiles = np.array([[0.1, 0.2], [0.3, 0.4], [0.5, 0.7]])
+    ax = plots.contraction_curve([1, 2], [0.3, 0.4], ax=one(), label="random directions")
+    plots.contraction_curve([1, 3], [0.3, 0.5], ax=ax, label="between rows", quantiles=quantiles)
+    corners = {tuple(corner) for corner in np.asarray(ax.collections[0].get_paths()[0].vertices)}
+    assert {(1, 0.1), (3, 0.2), (1, 0.5), (3, 0.7)} <= corners
+    assert ax.collections[0].get_facecolor()[0][:3] == pytest.approx((1, 0.498, 0.055), abs=1e-3)  # type: ignore[index]
+    legend = ax.get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == ["random directions", "between rows"]
+    with pytest.raises(ValueError, match=r"`quantiles` must be of shape \(n_quantiles, 3\); got \(3, 2\)"):
+        plots.contraction_curve([1, 2, 3], [0.1, 0.2, 0.3], ax=one(), quantiles=quantiles)
+
+
 def test_saturated_units_are_counted():
     H = np.array([[0.0, 0.04, 0.5], [0.96, 1.0, 0.94]])
     ax = plots.saturation(H, ax=one())

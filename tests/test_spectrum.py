@@ -136,21 +136,30 @@ def test_a_summary_is_the_mean_and_the_quantiles_of_each_rank():
 MEMORY = """
 import resource, sys
 import numpy as np
-from contractive import geometry
+from contractive import batched, geometry
+from contractive.geometry import _neighbors
 from contractive.models import initialize
-model = initialize(196, 200, rng=np.random.RandomState(0))
-def rows(n): return np.random.default_rng(0).integers(0, 256, (n, 196), dtype=np.uint8)
+batched.MAX_BLOCK_FLOATS = _neighbors.MAX_BLOCK_FLOATS = 1 << 19
+rng = np.random.RandomState(0)
+model = initialize(100, 120, rng=rng)
+left, _, right = np.linalg.svd(np.asarray(model.weight), full_matrices=False)
+falling = (left * 8 * 0.9 ** np.arange(100)) @ right
+model = type(model)(falling.astype("float32"), model.hidden_bias, model.visible_bias)
 def measure(n):
-    x = rows(n)
-    geometry.map_spectra(model, x, 3, uint8_scale=256)
+    x = rng.randint(256, size=(n, 100)).astype(np.uint8)
+    if sys.argv[1] == "spectra":
+        geometry.map_spectra(model, x, 2, uint8_scale=256)
+    else:
+        geometry.neighbor_contraction(model, x, seed=0, n_bins=3, uint8_scale=256)
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-print(measure(1024), measure(int(sys.argv[1])))
+print(measure(4096), measure(8 * 4096))
 """
 
 
 @pytest.mark.slow
-def test_memory_does_not_grow_with_the_rows():
-    process = subprocess.run([sys.executable, "-c", MEMORY, "8192"], capture_output=True, text=True, check=True)
-    first, eightfold = (int(number) / 1024 for number in process.stdout.split())
-    data = (8192 - 1024) * (196 + 4 * 3) / 2**20  # the rows and what is returned of them
-    assert eightfold - first < data + 24, "MiB; the rows as floats would be 5.6, their Krylov spaces 1,500"
+@pytest.mark.parametrize("what", ["spectra", "neighbors"])
+def test_memory_does_not_grow_with_the_rows(what: str):
+    process = subprocess.run([sys.executable, "-c", MEMORY, what], capture_output=True, text=True, check=True)
+    some, eightfold = (int(number) / 1024 for number in process.stdout.split())
+    data = 8 * 4096 * (8 * 100 + 3 * 8) / 2**20  # the rows as they are drawn, and what is returned of them
+    assert eightfold - some < data + 10, "MiB; the Krylov spaces of all rows would be 400, all distances 192"
