@@ -156,6 +156,27 @@ def test_quantiles_of_a_contraction_curve_are_a_band_of_its_color():
         plots.contraction_curve([1, 2, 3], [0.1, 0.2, 0.3], ax=one(), quantiles=quantiles)
 
 
+@pytest.mark.parametrize(("values", "plain"), [([2.2, 5.1], True), ([0.021, 0.05], True), ([0.01, 5.0], False)])
+def test_numbers_beside_a_spectrum_are_plain_within_a_decade(values: list[float], plain: bool):
+    ax = plots.spectrum(np.array([values[::-1]]), ax=one())
+    ax.figure.draw_without_rendering()  # type: ignore[union-attr]
+    low, high = ax.get_ylim()
+    shown = [
+        (place, label.get_text())
+        for axis_labels, places in (
+            (ax.get_yticklabels(), ax.get_yticks()),
+            (ax.get_yticklabels(minor=True), ax.get_yticks(minor=True)),
+        )
+        for place, label in zip(places, axis_labels, strict=True)
+        if low <= place <= high and label.get_text()
+    ]
+    assert len(shown) >= 2
+    if plain:
+        assert [float(text) for _, text in shown] == pytest.approx([place for place, _ in shown], rel=1e-5)
+    else:
+        assert all("10^" in text for _, text in shown)
+
+
 def test_saturated_units_are_counted():
     H = np.array([[0.0, 0.04, 0.5], [0.96, 1.0, 0.94]])
     ax = plots.saturation(H, ax=one())

@@ -88,6 +88,7 @@ def spectrum(values: np.ndarray, *, ax: "Axes", label: str | None = None) -> "Ax
     floor = middle[drawn].min(initial=np.inf)
     ax.fill_between(ranks[drawn], np.maximum(low[drawn], floor), high[drawn], color=line.get_color(), alpha=0.2, lw=0)
     ax.set_yscale("log")
+    _plain_within_a_decade(ax)
     ax.set_xlabel("rank")
     ax.set_ylabel("singular value")
     ax.grid(alpha=0.3)
@@ -152,3 +153,15 @@ def contraction_curve(
     if label is not None or distances is not None:
         ax.legend(frameon=False)
     return ax
+
+
+def _plain_within_a_decade(ax: "Axes") -> None:
+    """Label a logarithmic axis with plain numbers, 2.5 and not 2.5 x 10^0, where it spans less than a decade."""
+    from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter, NullLocator
+
+    low, high = ax.get_ylim()
+    if low > 0 and high < 10 * low:
+        ax.yaxis.set_major_locator(MaxNLocator(nbins=5))
+        ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        ax.yaxis.set_minor_locator(NullLocator())
+        ax.yaxis.set_minor_formatter(NullFormatter())
