@@ -185,7 +185,7 @@ def test_inspect_measures_the_geometry_on_data(call: Call, trained: Path):
     codes = estimator.transform(ROWS)
 
     def quantiles(values: np.ndarray) -> np.ndarray:
-        return np.quantile(values, [0.1, 0.5, 0.9])
+        return np.quantile(values, [0.1, 0.5, 0.9], axis=0)
 
     expected = {
         "rows of the geometry": 40,
@@ -198,6 +198,15 @@ def test_inspect_measures_the_geometry_on_data(call: Call, trained: Path):
         "saturated units": np.mean((codes < 0.05) | (codes > 0.95)),
         "reconstruction error there": -estimator.score(ROWS),
     }
+    pairs = estimator.neighbor_contraction(ROWS)
+    expected |= {
+        "pairs of rows": pairs.counts,
+        "their distances": pairs.distances,
+        "contraction ratio, means": pairs.means,
+        "distance to the nearest row, quantiles": quantiles(pairs.nearest),
+    }
+    for share, one, other in zip(("10 %", "50 %", "90 %"), quantiles(spectra), pairs.quantiles, strict=True):
+        expected |= {f"leading 3 singular values, {share}": one, f"contraction ratio, {share}": other}
     for name, value in expected.items():
         np.testing.assert_allclose(facts[name], value, rtol=1e-4, err_msg=name)
     table = call("inspect", "run", "x.npy", "--geometry").out

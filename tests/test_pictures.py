@@ -142,6 +142,41 @@ def test_a_contraction_curve_shades_where_neighbors_are():
     assert plots.contraction_curve([1], [0.5], ax=one()).get_legend() is None
 
 
+def test_quantiles_of_a_contraction_curve_are_a_band_of_its_color():
+    quantiles = np.array([[0.1, 0.2], [0.3, 0.4], [0.5, 0.7]])
+    ax = plots.contraction_curve([1, 2], [0.3, 0.4], ax=one(), label="random directions")
+    plots.contraction_curve([1, 3], [0.3, 0.5], ax=ax, label="between rows", quantiles=quantiles)
+    corners = {tuple(corner) for corner in np.asarray(ax.collections[0].get_paths()[0].vertices)}
+    assert {(1, 0.1), (3, 0.2), (1, 0.5), (3, 0.7)} <= corners
+    assert ax.collections[0].get_facecolor()[0][:3] == pytest.approx((1, 0.498, 0.055), abs=1e-3)  # type: ignore[index]
+    legend = ax.get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == ["random directions", "between rows"]
+    with pytest.raises(ValueError, match=r"`quantiles` must be of shape \(n_quantiles, 3\); got \(3, 2\)"):
+        plots.contraction_curve([1, 2, 3], [0.1, 0.2, 0.3], ax=one(), quantiles=quantiles)
+
+
+@pytest.mark.parametrize(("values", "plain"), [([2.2, 5.1], True), ([0.021, 0.05], True), ([0.01, 5.0], False)])
+def test_numbers_beside_a_spectrum_are_plain_within_a_decade(values: list[float], plain: bool):
+    ax = plots.spectrum(np.array([values[::-1]]), ax=one())
+    ax.figure.draw_without_rendering()  # type: ignore[union-attr]
+    low, high = ax.get_ylim()
+    shown = [
+        (place, label.get_text())
+        for axis_labels, places in (
+            (ax.get_yticklabels(), ax.get_yticks()),
+            (ax.get_yticklabels(minor=True), ax.get_yticks(minor=True)),
+        )
+        for place, label in zip(places, axis_labels, strict=True)
+        if low <= place <= high and label.get_text()
+    ]
+    assert len(shown) >= 2
+    if plain:
+        assert [float(text) for _, text in shown] == pytest.approx([place for place, _ in shown], rel=1e-5)
+    else:
+        assert all("10^" in text for _, text in shown)
+
+
 def test_saturated_units_are_counted():
     H = np.array([[0.0, 0.04, 0.5], [0.96, 1.0, 0.94]])
     ax = plots.saturation(H, ax=one())

@@ -18,6 +18,7 @@ __all__ = ["inspect"]
 
 _GEOMETRY_ROWS = 256
 _LEADING = 10
+_SHARES = ("10 %", "50 %", "90 %")  # of the rows
 
 
 def inspect(
@@ -93,6 +94,13 @@ class _Numbers(list[float]):
         return "  ".join(format(value, ".3f") for value in self)
 
 
+class _Counts(list[int]):
+    """Several side by side, as wide as the numbers."""
+
+    def __str__(self) -> str:
+        return "  ".join(format(value, "5d") for value in self)
+
+
 def _of_autoencoder(estimator: Any) -> dict[str, Any]:
     """How an auto-encoder was made and trained."""
     last = estimator.history_[-1]
@@ -154,25 +162,43 @@ def _geometry(estimator: Any, rows: Any) -> dict[str, Any]:
     import jax.numpy as jnp
     import numpy as np
 
-    from ..geometry import lipschitz_bound, max_tangents, saturation
+    from ..geometry import lipschitz_bound, max_tangents, saturation, spectrum_summary
 
     places = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), _GEOMETRY_ROWS)).astype(int))
     some, model = rows[places], estimator.model_
     spectrum = estimator.spectrum(some, min(_LEADING, max_tangents(model)))
     norms, dimensions = estimator.contraction_norm(some), estimator.effective_dimension(some)
+    leading = f"leading {spectrum.shape[1]} singular values"
+    mean, quantiles = spectrum_summary(spectrum)
     facts = {
         "rows of the geometry": len(places),
         "Jacobian norm, quantiles": _quantiles(norms),
         "effective dimension, quantiles": _quantiles(dimensions),
         "largest singular value, quantiles": _quantiles(spectrum[:, 0]),
-        f"leading {spectrum.shape[1]} singular values, means": _Numbers(spectrum.mean(axis=0, dtype=float).tolist()),
+        f"{leading}, means": _Numbers(mean.tolist()),
+        **{f"{leading}, {share}": _Numbers(row.tolist()) for share, row in zip(_SHARES, quantiles, strict=True)},
         "largest singular value found": _Shown(spectrum.max()),
         "Lipschitz bound": _Shown(lipschitz_bound(model)),
     }
     codes = estimator.transform(some)
     if codes.min() >= 0 and codes.max() <= 1:
         facts["saturated units"] = _Percent(saturation(jnp.asarray(codes.reshape(-1))))
-    return facts
+    return facts | _between_rows(estimator, rows) if (some != some[:1]).any() else facts
+
+
+def _between_rows(estimator: Any, rows: Any) -> dict[str, Any]:
+    """How much the code brings pairs of rows together, nearest pairs first."""
+    found = estimator.neighbor_contraction(rows)
+    return {
+        "pairs of rows": _Counts(found.counts.tolist()),
+        "their distances": _Numbers(found.distances.tolist()),
+        "contraction ratio, means": _Numbers(found.means.tolist()),
+        **{
+            f"contraction ratio, {share}": _Numbers(row.tolist())
+            for share, row in zip(_SHARES, found.quantiles, strict=True)
+        },
+        "distance to the nearest row, quantiles": _quantiles(found.nearest),
+    }
 
 
 def _quantiles(values: np.ndarray) -> _Numbers:

@@ -17,7 +17,14 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from .._typing import Scalar, Visible
 from .._validation import check_count, check_interval, check_rows, check_seed
 from ..batched import Example, map_rows
-from ..geometry import effective_dimension, map_spectra, map_tangents, singular_values
+from ..geometry import (
+    NeighborContraction,
+    effective_dimension,
+    map_spectra,
+    map_tangents,
+    neighbor_contraction,
+    singular_values,
+)
 from ..jacobian import floats_for_frobenius_sq, jacobian, jacobian_frobenius_sq
 from ..models import AutoEncoder, Model, Stack
 from ..sampling import sample_walk
@@ -175,8 +182,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         Args:
             X: as for `transform`.
             n_values: how many, the largest ones, from 1 to the rank of the Jacobian. Of a large encoder a few are found
-                much faster than all, and approximately; `geometry.leading_singular_values` says how. None for all of
-                them, exactly.
+                much faster than all, and approximately; `geometry.map_spectra` says how. None for all of them, exactly.
 
         Returns:
             Array of shape (n_samples, n_values or min(n_components, n_features)), of each row the largest first.
@@ -193,6 +199,39 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         check_is_fitted(self, "model_")
         # J and what LAPACK makes of it.
         return self._map_rows(singular_values, X, floats=4 * self.model_.n_features * self.model_.n_hidden)
+
+    def neighbor_contraction(
+        self, X: ArrayLike, *, n_rows: int = 256, n_neighbors: int = 5, n_bins: int = 12, random_state: int = 0
+    ) -> NeighborContraction:
+        """How much the code brings rows together, against how far apart they are: neighbours, and random pairs.
+
+        Args:
+            X: as for `transform`, at least 2 different rows.
+            n_rows: how many are drawn, >= 1, to be paired with others of X.
+            n_neighbors: pairs of either kind for each, >= 1.
+            n_bins: of the distance, >= 1.
+            random_state: what the draws depend on, >= 0.
+
+        Returns:
+            Distances, mean ratios, quantiles and counts, an entry a bin that holds any pair.
+
+        Raises:
+            NotFittedError: if `fit` was not called.
+            TypeError: if X does not hold numbers, or a parameter is no whole number.
+            ValueError: as for `transform`, if no two rows are different, or if a parameter is out of range.
+        """
+        rows = self._checked_rows(X)
+        seed = check_count("random_state", random_state, low=0)
+        with precision(self.model_.dtype):
+            return neighbor_contraction(
+                self.model_,
+                rows,
+                seed=seed,
+                n_rows=n_rows,
+                n_neighbors=n_neighbors,
+                n_bins=n_bins,
+                uint8_scale=self._uint8_scale,
+            )
 
     def sample(
         self,

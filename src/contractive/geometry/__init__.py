@@ -2,7 +2,15 @@
 
 from ._contraction import contraction_curve, contraction_ratio, mean_squared_entry, on_sphere, saturation
 from ._mapped import map_spectra, map_tangents
-from ._spectrum import effective_dimension, lipschitz_bound, n_directions, participation_ratio
+from ._neighbors import NeighborContraction, neighbor_contraction
+from ._spectrum import (
+    SpectrumSummary,
+    effective_dimension,
+    lipschitz_bound,
+    n_directions,
+    participation_ratio,
+    spectrum_summary,
+)
 from ._tangents import (
     METHODS,
     Method,
@@ -17,6 +25,8 @@ from ._tangents import (
 __all__ = [
     "METHODS",
     "Method",
+    "NeighborContraction",
+    "SpectrumSummary",
     "cheapest_method",
     "contraction_curve",
     "contraction_ratio",
@@ -29,9 +39,11 @@ __all__ = [
     "max_tangents",
     "mean_squared_entry",
     "n_directions",
+    "neighbor_contraction",
     "on_sphere",
     "participation_ratio",
     "saturation",
     "singular_values",
+    "spectrum_summary",
     "tangents",
 ]

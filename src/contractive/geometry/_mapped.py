@@ -3,15 +3,20 @@
 import os
 import secrets
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from .._files import cache_folder
 from ..batched import floats_held, map_rows
 from ..models import Model
+from ._leading import BLOCK, default_steps_by_gram, leading_by_gram, many_digits, prepare, settled, suits
 from ._tangents import (
     OVERSAMPLING,
     Method,
@@ -24,6 +29,7 @@ from ._tangents import (
 __all__ = ["map_spectra", "map_tangents"]
 
 _CHUNK_BYTES = 1 << 24  # of tangents that are computed before they are stored and `on_chunk` hears of them
+_COPIED_ROWS = 4096  # at a time, of those whose spectra are wanted
 
 
 def map_tangents(
@@ -75,13 +81,14 @@ def map_tangents(
     def fill(planes: np.ndarray) -> np.ndarray:
         for start in range(0, len(planes), chunk):
             part = rows[start : start + chunk]
-            planes[start : start + chunk] = map_rows(
-                _at_an_example(tangents, n_tangents=n_tangents, method=chosen),
-                model,
-                part,
-                uint8_scale=uint8_scale,
-                floats=floats,
-            )
+            with _one_thread():
+                planes[start : start + chunk] = map_rows(
+                    _at_an_example(tangents, n_tangents=n_tangents, method=chosen),
+                    model,
+                    part,
+                    uint8_scale=uint8_scale,
+                    floats=floats,
+                )
             if on_chunk is not None:
                 on_chunk(start + part.shape[0])
         return planes
@@ -92,7 +99,11 @@ def map_tangents(
 
 
 def map_spectra(model: Model, rows: Any, n_values: int, *, uint8_scale: float = 1, method: str = "auto") -> np.ndarray:
-    """The leading singular values of every row, as `leading_singular_values` finds them at each.
+    """The leading singular values of every row.
+
+    For one large dense layer "auto" finds them together, without the tangents: by block Lanczos with the Gram matrix of
+    the weights, which all rows share; and by a larger Krylov space at rows where that has not settled to a thousandth.
+    Else they are those of `leading_singular_values`.
 
     Args:
         model: the auto-encoder.
@@ -117,9 +128,44 @@ def map_spectra(model: Model, rows: Any, n_values: int, *, uint8_scale: float = 
     """
     check_tangents(model, n_values, name="n_values")
     chosen = resolve_method(method, model, n_values)
-    floats = _floats_of_a_row(model, n_values, chosen)
-    function = _at_an_example(leading_singular_values, n_values=n_values, method=chosen)
-    return map_rows(function, model, rows, uint8_scale=uint8_scale, floats=floats)
+    with _one_thread():
+        if method == "auto" and suits(model, n_values):
+            return _map_by_gram(model, rows, n_values, uint8_scale)
+        function = _at_an_example(leading_singular_values, n_values=n_values, method=chosen)
+        floats = _floats_of_a_row(model, n_values, chosen)
+        return map_rows(function, model, rows, uint8_scale=uint8_scale, floats=floats)
+
+
+def _one_thread() -> AbstractContextManager[object]:
+    """LAPACK in one thread: at many small problems more of them mostly wait, on a busy machine ten times as long."""
+    return threadpool_limits(1, user_api="blas")
+
+
+def _map_by_gram(model: Model, rows: Any, n_values: int, uint8_scale: float) -> np.ndarray:
+    """By as small a Krylov space as mostly does; at the rows where it does not, by one of twice as many steps."""
+    prepared, found = prepare(jax.tree.map(jnp.asarray, model)), np.empty((rows.shape[0], n_values), model.dtype)
+    left, n_steps = np.arange(len(found)), default_steps_by_gram(n_values)
+    for _ in range(2):
+        function = _at_an_example(leading_by_gram, n_values=n_values, n_steps=n_steps)
+        changes = []
+        for places in _parts(left):
+            floats = BLOCK * n_steps * model.n_hidden
+            both = map_rows(function, prepared, rows[places], uint8_scale=uint8_scale, floats=floats)
+            found[places] = both[:, 0]
+            changes.append(settled(both))
+        if not changes:
+            break
+        left, n_steps = left[~np.concatenate(changes)], 2 * n_steps
+    function = _at_an_example(leading_singular_values, n_values=n_values, method=Method.KRYLOV)
+    floats = _floats_of_a_row(model, n_values, Method.KRYLOV)
+    for places in _parts(np.flatnonzero(~many_digits(found))):
+        found[places] = map_rows(function, model, rows[places], uint8_scale=uint8_scale, floats=floats)
+    return found
+
+
+def _parts(places: np.ndarray) -> list[np.ndarray]:
+    """Places of rows that are copied together."""
+    return [places[start : start + _COPIED_ROWS] for start in range(0, len(places), _COPIED_ROWS)]
 
 
 def _filled_file(folder: Path, shape: tuple[int, ...], fill: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:

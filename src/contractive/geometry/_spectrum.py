@@ -1,16 +1,26 @@
 """What a spectrum says of an example, and how far apart two codes can be at most."""
 
 import math
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 
 from .._typing import Array, Float, Int, Scalar, Visible
+from .._validation import check_interval
 from ..jacobian import encoder_differential, matrix
 from ..models import Model
 from ._tangents import scaled
 
-__all__ = ["effective_dimension", "lipschitz_bound", "n_directions", "participation_ratio"]
+__all__ = [
+    "SpectrumSummary",
+    "effective_dimension",
+    "lipschitz_bound",
+    "n_directions",
+    "participation_ratio",
+    "spectrum_summary",
+]
 
 SingularValues = Float[Array, " rank"]
 
@@ -115,3 +125,43 @@ def lipschitz_bound(model: Model) -> float:
         for layer in model.encoder_layers
     )
     return math.prod(factors)
+
+
+class SpectrumSummary(NamedTuple):
+    """What spectra of many rows have in common.
+
+    Args:
+        mean: of each rank.
+        quantiles: of each rank, a row a share.
+    """
+
+    mean: np.ndarray
+    quantiles: np.ndarray
+
+
+def spectrum_summary(values: np.ndarray, *, quantiles: Sequence[float] = (0.1, 0.5, 0.9)) -> SpectrumSummary:
+    """The mean over rows and quantiles of each singular value, the largest first.
+
+    Args:
+        values: of shape (n_rows, rank), of each row the largest first, as `spectrum` returns them.
+        quantiles: shares of the rows, in [0, 1].
+
+    Returns:
+        The mean, of shape (rank,), and the quantiles, of shape (n_quantiles, rank), both float64.
+
+    Raises:
+        ValueError: if `values` is not 2-d, or empty, or a share is out of range.
+
+    Example:
+        >>> import numpy as np
+        >>> mean, (median,) = spectrum_summary(np.array([[4.0, 1.0], [2.0, 0.5], [9.0, 0.3]]), quantiles=[0.5])
+        >>> print(mean, median)
+        [5.  0.6] [4.  0.5]
+
+    References:
+        Rifai et al., Contractive Auto-Encoders, ICML 2011, figure 2.
+    """
+    if values.ndim != 2 or not values.size:
+        raise ValueError(f"`values` must be of shape (n_rows, rank), not empty; got {values.shape}.")
+    shares = [check_interval("quantiles", share, low=0, high=1) for share in quantiles]
+    return SpectrumSummary(np.mean(values, axis=0, dtype=float), np.quantile(np.asarray(values, float), shares, axis=0))

@@ -1,6 +1,6 @@
 """The tangent plane at one example: the leading right singular vectors of the Jacobian, exactly or by block Krylov."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from itertools import pairwise
 from math import prod
@@ -25,7 +25,9 @@ __all__ = [
     "resolve_method",
     "scaled",
     "singular_values",
+    "start_of_chain",
     "tangents",
+    "whitened",
 ]
 
 
@@ -280,10 +282,10 @@ def _krylov(
     left: list[Block] = []
     images: list[Block] = []
     for step in range(n_steps):
-        left.append(_whitened_beside(left, _whitened(push(directions))))
+        left.append(_whitened_beside(left, whitened(push(directions))))
         images.append(pull(left[-1]))
         if step + 1 < n_steps:
-            directions = _whitened(images[-1])
+            directions = whitened(images[-1])
     B = scaled(jnp.concatenate(images))  # P J, at hand without another product
     _, U = jnp.linalg.eigh(B @ B.T)
     return U[:, ::-1][:, :n_tangents].T @ B
@@ -296,13 +298,16 @@ def _start(differential: Differential, n_block: int) -> Block:
     of 1: computed once for many examples, they spare each of them a step. Else random ones.
     """
     block = jax.random.normal(jax.random.key(0), (n_block, differential.shape[1]), differential.x.dtype)
-    if differential.weights is None:
-        return block
+    return block if differential.weights is None else start_of_chain(differential.weights, block)
+
+
+def start_of_chain(weights: Sequence[Float[Array, "_ _"]], block: Block) -> Block:
+    """About the leading right singular vectors of the product of a chain's weights, by powers from a block."""
     for _ in range(_START_STEPS):
-        block = _whitened(block)
-        for weight in differential.weights:
+        block = whitened(block)
+        for weight in weights:
             block = block @ weight.T
-        for weight in reversed(differential.weights):
+        for weight in reversed(weights):
             block = block @ weight
     return _orthonormal(block)
 
@@ -328,7 +333,7 @@ def _maps(differential: Differential) -> _Maps:
     return _Maps(push, pull)
 
 
-def _whitened(block: Block) -> Block:
+def whitened(block: Block) -> Block:
     """Orthonormal rows with the same span; what depends on other rows becomes rows of zeros.
 
     By the eigenvectors of the Gram matrix of the scaled rows: products of matrices and one small eigenproblem, which

@@ -88,6 +88,7 @@ def spectrum(values: np.ndarray, *, ax: "Axes", label: str | None = None) -> "Ax
     floor = middle[drawn].min(initial=np.inf)
     ax.fill_between(ranks[drawn], np.maximum(low[drawn], floor), high[drawn], color=line.get_color(), alpha=0.2, lw=0)
     ax.set_yscale("log")
+    _plain_within_a_decade(ax)
     ax.set_xlabel("rank")
     ax.set_ylabel("singular value")
     ax.grid(alpha=0.3)
@@ -102,15 +103,21 @@ def contraction_curve(
     *,
     ax: "Axes",
     label: str | None = None,
+    quantiles: np.ndarray | None = None,
     distances: np.ndarray | None = None,
 ) -> "Axes":
     """Draw the mean contraction ratio against the distance: below 1 the code brings points together.
+
+    In random directions, as `geometry.contraction_curve` finds it, and beside it between rows of the data, as
+    `geometry.neighbor_contraction` does: a code that follows the data contracts less between rows.
 
     Args:
         radii: distances, in units of x.
         ratios: the mean ratio at each.
         ax: what to draw on; several curves may share it.
         label: what the legend calls this one; None for no legend.
+        quantiles: of the ratios at each distance, of shape (n_quantiles, n_radii): between the first and the last is
+            shaded. None for none.
         distances: distances of rows to their nearest neighbours, in units of x: the middle 80 % of them is shaded, as
             it is there that the code tells rows apart. None for none.
 
@@ -118,7 +125,7 @@ def contraction_curve(
         The same axes.
 
     Raises:
-        ValueError: if there are not as many radii as ratios.
+        ValueError: if there are not as many ratios or quantiles as radii.
 
     Example:
         >>> from matplotlib.figure import Figure
@@ -131,7 +138,11 @@ def contraction_curve(
     """
     if len(radii) != len(ratios):
         raise ValueError(f"`ratios` must be one a radius, {len(radii)}; got {len(ratios)}.")
-    ax.plot(radii, ratios, marker="o", markersize=3, label=label)
+    if quantiles is not None and (quantiles.ndim != 2 or quantiles.shape[1] != len(radii) or not len(quantiles)):
+        raise ValueError(f"`quantiles` must be of shape (n_quantiles, {len(radii)}); got {quantiles.shape}.")
+    (line,) = ax.plot(radii, ratios, marker="o", markersize=3, label=label)
+    if quantiles is not None:
+        ax.fill_between(radii, quantiles[0], quantiles[-1], color=line.get_color(), alpha=0.2, lw=0)
     if distances is not None:
         low, high = np.quantile(distances, _BAND)
         ax.axvspan(low, high, color="0.5", alpha=0.15, lw=0, label="between neighbours")
@@ -142,3 +153,15 @@ def contraction_curve(
     if label is not None or distances is not None:
         ax.legend(frameon=False)
     return ax
+
+
+def _plain_within_a_decade(ax: "Axes") -> None:
+    """Label a logarithmic axis with plain numbers, 2.5 and not 2.5 x 10^0, where it spans less than a decade."""
+    from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter, NullLocator
+
+    low, high = ax.get_ylim()
+    if low > 0 and high < 10 * low:
+        ax.yaxis.set_major_locator(MaxNLocator(nbins=5))
+        ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        ax.yaxis.set_minor_locator(NullLocator())
+        ax.yaxis.set_minor_formatter(NullFormatter())
