@@ -28,7 +28,7 @@ class Outcome(NamedTuple):
 def without_report(arguments: tuple[object, ...]) -> list[str]:
     """The arguments as text; `train` writes no report unless it is asked to, as the report has tests of its own."""
     words = [*map(str, arguments)]
-    return [*words, "--no-report"] if words[:1] == ["train"] and "--report" not in words else words
+    return ["train", "--no-report", *words[1:]] if words[:1] == ["train"] and "--report" not in words else words
 
 
 def run_here() -> int:
