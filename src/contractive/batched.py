@@ -61,9 +61,9 @@ def map_rows(
 
     Example:
         >>> import numpy as np
-        >>> from contractive.models import initialize
+        >>> from contractive.models import Model, initialize
         >>> model = initialize(4, 2, rng=np.random.RandomState(0))
-        >>> map_rows(lambda model, x: model.encode(x), model, np.eye(4, dtype="float32")).shape
+        >>> map_rows(Model.encode, model, np.eye(4, dtype="float32")).shape
         (4, 2)
     """
     model = jax.tree.map(jnp.asarray, model)

@@ -72,7 +72,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             TypeError: if X does not hold numbers.
             ValueError: if X is not finite or has other features than the training data.
         """
-        return self._map_rows(_encode, X)
+        return self._map_rows(Model.encode, X)
 
     def inverse_transform(self, H: ArrayLike) -> np.ndarray:
         """The reconstructions r = g(h) of codes.
@@ -93,7 +93,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         if codes.shape[1] != self.model_.n_hidden:
             raise ValueError(f"`H` must have {self.model_.n_hidden} columns, one a component; got {codes.shape[1]}.")
         with precision(self.model_.dtype):
-            return map_rows(_decode, self.model_, codes.astype(self.model_.dtype, copy=False))
+            return map_rows(Model.decode, self.model_, codes.astype(self.model_.dtype, copy=False))
 
     def reconstruct(self, X: ArrayLike) -> np.ndarray:
         """The reconstructions r = g(f(x)); arguments, units and errors as for `transform`.
@@ -101,7 +101,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         Returns:
             Array of shape (n_samples, n_features).
         """
-        return self._map_rows(_reconstruct, X)
+        return self._map_rows(Model.reconstruct, X)
 
     def score_samples(self, X: ArrayLike) -> np.ndarray:
         """How normal each row is: minus its reconstruction error -L(x, r), so higher is more normal.
@@ -432,18 +432,6 @@ def arithmetic(dtype: np.dtype) -> np.dtype:
 def reconstruction_error(model: Model, x: Visible) -> Scalar:
     """L(x, g(f(x))) of one example."""
     return model.reconstruction_loss.error(x, model.forward(x).output)
-
-
-def _encode(model: Model, x: Visible) -> jax.Array:
-    return model.encode(x)
-
-
-def _decode(model: Model, h: jax.Array) -> Visible:
-    return model.decode(h)
-
-
-def _reconstruct(model: Model, x: Visible) -> Visible:
-    return model.reconstruct(x)
 
 
 def _contraction_norm(model: Model, x: Visible) -> Scalar:

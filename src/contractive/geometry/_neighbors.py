@@ -4,7 +4,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._typing import Hidden, Visible
 from .._validation import check_count
 from ..batched import MAX_BLOCK_FLOATS, map_rows
 from ..models import Model
@@ -109,7 +108,7 @@ def _ratios(
     model: Model, points: np.ndarray, starts: np.ndarray, rows: Any, ends: np.ndarray, uint8_scale: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """The distance and the contraction ratio of each pair; the ratio is 0 where the distance is."""
-    codes = map_rows(_encode, model, points.astype(model.dtype))
+    codes = map_rows(Model.encode, model, points.astype(model.dtype))
     distances, moved = np.empty(len(ends)), np.empty(len(ends))
     block = max(1, MAX_BLOCK_FLOATS // (4 * (model.n_features + model.n_hidden)))
     for start in range(0, len(ends), block):
@@ -117,7 +116,7 @@ def _ratios(
         other = _floats(rows[ends[part]], uint8_scale)
         distances[part] = np.linalg.norm(points[starts[part]] - other, axis=1)
         moved[part] = np.linalg.norm(
-            codes[starts[part]].astype(float) - map_rows(_encode, model, other.astype(model.dtype)), axis=1
+            codes[starts[part]].astype(float) - map_rows(Model.encode, model, other.astype(model.dtype)), axis=1
         )
     return distances, np.divide(moved, distances, out=np.zeros_like(moved), where=distances > 0)
 
@@ -138,7 +137,3 @@ def _binned(distances: np.ndarray, ratios: np.ndarray, n_bins: int, nearest: np.
 def _floats(part: Any, uint8_scale: float) -> np.ndarray:
     part = part.toarray() if hasattr(part, "toarray") else np.asarray(part)
     return part / uint8_scale if part.dtype == np.uint8 else part.astype(float)
-
-
-def _encode(model: Model, x: Visible) -> Hidden:
-    return model.encode(x)

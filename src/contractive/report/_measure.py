@@ -6,7 +6,6 @@ from typing import Any
 import jax
 import numpy as np
 
-from .._typing import Hidden, Visible
 from .._validation import check_count
 from ..batched import map_rows
 from ..estimators import BaseAutoencoder, DenoisingAutoencoder
@@ -146,7 +145,7 @@ def measure(estimator: BaseAutoencoder, sample: Sample, *, seed: int) -> Measure
     n_exact = int(np.clip(_SPECTRUM_WORK / (small**2 * large), 4, 64))
     return Measured(
         sample=sample,
-        use=map_rows(_encode, first, rows.astype(np.float32)).mean(axis=0, dtype=float),
+        use=map_rows(Model.encode, first, rows.astype(np.float32)).mean(axis=0, dtype=float),
         norms=np.linalg.norm(np.asarray(estimator.components_, float), axis=1),
         errors=errors,
         jacobian_norms=estimator.contraction_norm(rows),
@@ -179,10 +178,6 @@ def _first(estimator: Any) -> Any:
 
 def _is_shallow(model: Model) -> bool:
     return len(model.encoder_layers or ()) == 1
-
-
-def _encode(model: Model, x: Visible) -> Hidden:
-    return model.encode(x)
 
 
 def _neighbour_distances(some: np.ndarray, rows: np.ndarray) -> np.ndarray:
