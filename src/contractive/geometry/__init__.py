@@ -2,7 +2,7 @@
 
 from ._contraction import contraction_curve, contraction_ratio, mean_squared_entry, on_sphere, saturation
 from ._mapped import map_spectra, map_tangents
-from ._neighbors import NeighborContraction, neighbor_contraction
+from ._neighbors import NeighborContraction, nearest_rows, neighbor_contraction
 from ._spectrum import (
     SpectrumSummary,
     effective_dimension,
@@ -39,6 +39,7 @@ __all__ = [
     "max_tangents",
     "mean_squared_entry",
     "n_directions",
+    "nearest_rows",
     "neighbor_contraction",
     "on_sphere",
     "participation_ratio",

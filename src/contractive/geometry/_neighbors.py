@@ -8,7 +8,7 @@ from .._validation import check_count
 from ..batched import MAX_BLOCK_FLOATS, map_rows
 from ..models import Model
 
-__all__ = ["NeighborContraction", "neighbor_contraction"]
+__all__ = ["NeighborContraction", "nearest_rows", "neighbor_contraction"]
 
 
 class NeighborContraction(NamedTuple):
@@ -75,7 +75,7 @@ def neighbor_contraction(
     rng = np.random.RandomState(seed)
     sampled = np.sort(rng.choice(n_all, size=min(n_rows, n_all), replace=False))
     points = _floats(rows[sampled], uint8_scale)
-    near = _nearest(points, rows, min(n_neighbors + 1, n_all), uint8_scale)
+    near = nearest_rows(points, rows, min(n_neighbors + 1, n_all), uint8_scale=uint8_scale)
     others = np.concatenate([near, rng.randint(n_all, size=(len(sampled), n_neighbors))], axis=1)
     starts, ends = np.repeat(np.arange(len(sampled)), others.shape[1]), others.ravel()
     distances, ratios = _ratios(model, points, starts, rows, ends, uint8_scale)
@@ -89,8 +89,23 @@ def neighbor_contraction(
     return _binned(distances[kept], ratios[kept], n_bins, between_near[np.isfinite(between_near)])
 
 
-def _nearest(points: np.ndarray, rows: Any, n_nearest: int, uint8_scale: float) -> np.ndarray:
-    """The places of the rows next to each point, of shape (n_points, n_nearest), in blocks of rows."""
+def nearest_rows(points: np.ndarray, rows: Any, n_nearest: int, *, uint8_scale: float = 1) -> np.ndarray:
+    """The places of the rows next to each point, the nearest first, in blocks of rows.
+
+    Args:
+        points: floats of shape (n_points, n_features), in the units of the model's input.
+        rows: the data, of shape (n_rows, n_features): floats, uint8, or scipy's CSR.
+        n_nearest: how many, from 1 to n_rows.
+        uint8_scale: what a uint8 value is divided by.
+
+    Returns:
+        Whole numbers of shape (n_points, n_nearest); among rows as near the earlier ones.
+
+    Example:
+        >>> import numpy as np
+        >>> nearest_rows(np.array([[0.0], [5.0]]), np.array([[4.0], [1.0], [9.0]]), 2).tolist()
+        [[1, 0], [0, 1]]
+    """
     block = max(1, MAX_BLOCK_FLOATS // (points.shape[1] + 2 * len(points)))
     best, places = np.empty((len(points), 0), points.dtype), np.empty((len(points), 0), int)
     for start in range(0, rows.shape[0], block):

@@ -9,7 +9,7 @@ import numpy as np
 from .._validation import check_count
 from ..batched import map_rows
 from ..estimators import BaseAutoencoder, DenoisingAutoencoder
-from ..geometry import contraction_curve, lipschitz_bound, max_tangents
+from ..geometry import contraction_curve, lipschitz_bound, max_tangents, nearest_rows
 from ..models import Model
 from ._playground import dense_layers
 
@@ -184,10 +184,9 @@ def _neighbour_distances(some: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """From each of some rows, which are the first ones, to the nearest other row."""
     if len(rows) < 2:
         return np.zeros(0)
-    some, rows = some.astype(float), rows.astype(float)
-    squares = np.sum(some**2, axis=1)[:, None] + np.sum(rows**2, axis=1) - 2 * some @ rows.T
-    squares[np.arange(len(some)), np.arange(len(some))] = np.inf
-    return np.sqrt(np.maximum(squares.min(axis=1), 0))
+    some = some.astype(float)
+    second = nearest_rows(some, rows, 2)[:, 1]  # the nearest is the row itself, or a copy of it
+    return np.linalg.norm(some - rows[second], axis=1)
 
 
 def _radii(rows: np.ndarray, neighbours: np.ndarray) -> np.ndarray:
