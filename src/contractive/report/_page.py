@@ -13,6 +13,7 @@ import numpy as np
 
 from .._files import write_atomically
 from ..estimators import BaseAutoencoder
+from ..geometry import spectrum_summary
 from ..plots import ImageShape, picture_shape
 from ._charts import Chart, Line, histogram, line_chart
 from ._measure import N_TANGENTS, Measured, Sample, draw_sample, measure
@@ -119,7 +120,7 @@ def render_report(
         "title": about.title,
         "version": version("contractive"),
         "shape": shape,
-        "n_features": number(min(estimator.model_.n_features, estimator.model_.n_hidden)),
+        "most_directions": number(min(estimator.model_.n_features, estimator.model_.n_hidden)),
         "lede": lede_of(estimator, sample, about),
         "headline": headline_of(estimator, measured),
         "facts": facts_of(estimator, sample, about),
@@ -285,8 +286,8 @@ def _rows(measured: Measured, shape: ImageShape | None) -> dict[str, Any]:
 
 def _geometry(measured: Measured) -> dict[str, Any]:
     """Spectrum, contraction, dimensions, scores."""
-    values = np.asarray(measured.spectrum, float)
-    low, middle, high = np.quantile(values, (0.1, 0.5, 0.9), axis=0)
+    values = measured.spectrum
+    low, middle, high = spectrum_summary(values).quantiles
     ranks = np.arange(1, values.shape[1] + 1)
     largest = float(values.max())
     neighbours = measured.neighbours
