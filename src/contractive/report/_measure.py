@@ -38,11 +38,13 @@ class Sample:
         rows: floats of shape (n_rows, n_features), as the model sees them.
         numbers: which rows of the data they are.
         n_all: how many the data has.
+        errors: reconstruction error of each.
     """
 
     rows: np.ndarray
     numbers: np.ndarray
     n_all: int
+    errors: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,6 @@ class Measured:
         sample: the rows.
         use: mean activation of each unit of the first layer.
         norms: the norm of each filter.
-        errors: reconstruction error of each row of the sample.
         jacobian_norms: ||J||_F at each row of the sample.
         codes: of the rows of the sample.
         corrupted: the first rows of the sample as a denoiser sees them, or None.
@@ -73,7 +74,6 @@ class Measured:
     sample: Sample
     use: np.ndarray
     norms: np.ndarray
-    errors: np.ndarray
     jacobian_norms: np.ndarray
     codes: np.ndarray
     corrupted: np.ndarray | None
@@ -112,14 +112,14 @@ def draw_sample(estimator: BaseAutoencoder, X: Any, *, n_rows: int, seed: int) -
         )
     n_all = rows.shape[0]
     numbers = np.random.default_rng(seed).choice(n_all, min(n_rows, n_all), replace=False)
-    some = rows.tocsr()[numbers].toarray() if hasattr(rows, "tocsr") else np.asarray(rows[np.sort(numbers)])
-    some = some if hasattr(rows, "tocsr") else some[np.argsort(np.argsort(numbers))]
+    places, back = np.unique(numbers, return_inverse=True)  # a file is read in its own order
+    some = (rows.tocsr()[places].toarray() if hasattr(rows, "tocsr") else np.asarray(rows[places]))[back]
     try:
-        estimator.score_samples(some)
+        errors = -estimator.score_samples(some)
     except ValueError as error:
         raise ValueError(f"among the {len(some)} rows drawn: {error}") from error
     values = some / _uint8_scale(estimator) if some.dtype == np.uint8 else some
-    return Sample(values.astype(estimator.model_.dtype), numbers, n_all)
+    return Sample(values.astype(estimator.model_.dtype), numbers, n_all, errors)
 
 
 def measure(estimator: BaseAutoencoder, sample: Sample, *, seed: int) -> Measured:
@@ -131,8 +131,7 @@ def measure(estimator: BaseAutoencoder, sample: Sample, *, seed: int) -> Measure
         seed: what the directions of the contraction curve, corruption and samples depend on.
     """
     model, rows = estimator.model_, sample.rows
-    errors = -estimator.score_samples(rows)
-    order = np.argsort(errors, kind="stable")
+    order = np.argsort(sample.errors, kind="stable")
     shown = rows[:_N_SHOWN]
     denoiser = _first(estimator)
     corrupted = denoiser.corrupt(shown, random_state=seed) if isinstance(denoiser, DenoisingAutoencoder) else None
@@ -147,7 +146,6 @@ def measure(estimator: BaseAutoencoder, sample: Sample, *, seed: int) -> Measure
         sample=sample,
         use=map_rows(Model.encode, first, rows.astype(np.float32)).mean(axis=0, dtype=float),
         norms=np.linalg.norm(np.asarray(estimator.components_, float), axis=1),
-        errors=errors,
         jacobian_norms=estimator.contraction_norm(rows),
         codes=estimator.transform(rows),
         corrupted=corrupted,

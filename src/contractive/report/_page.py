@@ -236,7 +236,7 @@ def _features(estimator: BaseAutoencoder, measured: Measured, shape: ImageShape 
 
 def _rows(measured: Measured, shape: ImageShape | None) -> dict[str, Any]:
     """Rows with their reconstructions, unusual and typical ones, and samples."""
-    rows = measured.sample.rows
+    rows, errors = measured.sample.rows, measured.sample.errors
     limits = float(rows.min()), float(rows.max())
     corrupted = measured.corrupted
     inputs = rows[: len(measured.reconstructed)]
@@ -245,7 +245,7 @@ def _rows(measured: Measured, shape: ImageShape | None) -> dict[str, Any]:
         return thumbnails(some, shape, scale="unit", limits=limits)
 
     def notes(places: np.ndarray) -> list[str]:
-        return [number(float(error)) for error in measured.errors[places]]
+        return [number(float(error)) for error in errors[places]]
 
     of_what = "the corrupted input, and should look like the input itself" if corrupted is not None else "the input"
     signed = "blue is less, red is more" if shape else "the line is zero"
@@ -255,7 +255,7 @@ def _rows(measured: Measured, shape: ImageShape | None) -> dict[str, Any]:
         "reconstructions": small(measured.reconstructed),
         "reconstruction_look": (
             f"Each reconstruction is made from the code of {of_what}. Look for what is lost: what the code has no room "
-            f"for is smoothed away. Over the rows the error is {number(float(measured.errors.mean()))} on average."
+            f"for is smoothed away. Over the rows the error is {number(float(errors.mean()))} on average."
         ),
         "planes": [
             (small(row[None])[0], thumbnails(plane, shape, scale="signed"))
@@ -290,7 +290,7 @@ def _geometry(measured: Measured) -> dict[str, Any]:
     low, middle, high = spectrum_summary(values).quantiles
     ranks = np.arange(1, values.shape[1] + 1)
     largest = float(values.max())
-    neighbours = measured.neighbours
+    neighbours, errors = measured.neighbours, measured.sample.errors
     span = None
     if len(neighbours):
         near, far = np.quantile(neighbours, (0.1, 0.9))
@@ -331,9 +331,9 @@ def _geometry(measured: Measured) -> dict[str, Any]:
             measured.jacobian_norms, "‖J‖", f"Its mean is {number(float(measured.jacobian_norms.mean()))}."
         ),
         "scores": _counts(
-            measured.errors,
+            errors,
             "reconstruction error",
-            f"From {number(float(measured.errors.min()))} to {number(float(measured.errors.max()))}.",
+            f"From {number(float(errors.min()))} to {number(float(errors.max()))}.",
         ),
     }
 
