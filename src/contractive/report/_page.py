@@ -13,7 +13,7 @@ import numpy as np
 
 from .._files import write_atomically
 from ..estimators import BaseAutoencoder
-from ..geometry import spectrum_summary
+from ..geometry import max_tangents, spectrum_summary
 from ..plots import ImageShape, picture_shape
 from ._charts import Chart, Line, histogram, line_chart
 from ._measure import N_TANGENTS, Measured, Sample, draw_sample, measure
@@ -120,7 +120,7 @@ def render_report(
         "title": about.title,
         "version": version("contractive"),
         "shape": shape,
-        "most_directions": number(min(estimator.model_.n_features, estimator.model_.n_hidden)),
+        "most_directions": number(max_tangents(estimator.model_)),
         "lede": lede_of(estimator, sample, about),
         "headline": headline_of(estimator, measured),
         "facts": facts_of(estimator, sample, about),
