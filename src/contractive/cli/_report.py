@@ -10,15 +10,18 @@ import typer
 
 from ._options import ArrayName, Run
 from ._predict import load_autoencoder
-from ._settings import read_json
+from ._settings import read_named
 from ._typed import picture_shape
 
 if TYPE_CHECKING:
     from ..sources import RowSource
 
-__all__ = ["report", "write_run_report"]
+__all__ = ["REPORT", "report", "write_run_report"]
 
-_CONFIG, _REPORT = "config.json", "report.html"
+REPORT = "report.html"
+"""What the page is called in a run folder."""
+
+_CONFIG = "config.json"
 
 
 def report(
@@ -63,15 +66,15 @@ def report(
     if out is not None and out.exists() and not overwrite:
         raise FileExistsError(f"{str(out)!r} exists; choose another --out or pass --overwrite to replace it.")
     estimator = load_autoencoder(run, " Report the run of its representation.")
-    config_path = (run if run.is_dir() else run.parent) / _CONFIG
-    config = read_json(config_path) if config_path.is_file() else {}
+    folder = run if run.is_dir() else run.parent
+    config = read_named(folder / _CONFIG) if (folder / _CONFIG).is_file() else {}
     source = _source(run, data, array, config)
     shown = image_shape
     if shown is None and data is None and config.get("image_shape") is not None:
         shown = str(config["image_shape"])
-    path = (run if run.is_dir() else run.parent) / _REPORT if out is None else out
+    path = folder / REPORT if out is None else out
     echo = write_run_report(
-        path, estimator, source, title=_title(run), config=config, image_shape=shown, n_rows=n_rows, seed=seed
+        path, estimator, source, run=run, config=config, image_shape=shown, n_rows=n_rows, seed=seed
     )
     typer.echo(f"wrote {echo}")
 
@@ -81,7 +84,7 @@ def write_run_report(
     estimator: Any,
     source: RowSource,
     *,
-    title: str,
+    run: Path,
     config: Mapping[str, Any],
     image_shape: str | None,
     n_rows: int = 1000,
@@ -93,7 +96,7 @@ def write_run_report(
         path: the file to make or replace.
         estimator: the fitted auto-encoder.
         source: the data.
-        title: what the page is called.
+        run: the run folder or the model file, whose name is the page's title.
         config: what `config.json` holds.
         image_shape: as typed, or None for what the data say of themselves.
         n_rows: how many rows are looked at, at most.
@@ -109,7 +112,7 @@ def write_run_report(
         path,
         estimator,
         source.rows,
-        about=About(title, source.name, config),
+        about=About(_title(run), source.name, config),
         image_shape=picture_shape(image_shape, estimator.n_features_in_, source.image_shape),
         n_rows=n_rows,
         seed=seed,

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from ..presets import MODELS, PRESETS
 from ._tables import checked_tables
 
-__all__ = ["Settings", "build_estimator", "config_of", "read_json", "read_settings"]
+__all__ = ["Settings", "build_estimator", "config_of", "read_named", "read_settings"]
 
 _ABOUT = frozenset({"contractive", "versions"})  # what a run's own file says besides, of no effect
 _STACK = "StackedAutoencoder"
@@ -55,7 +55,7 @@ def read_settings(path: Path) -> Settings:
         TypeError: if what must be a text or a table is none.
         ValueError: if it is neither TOML nor JSON by its ending and its content.
     """
-    found = _parse(path)
+    found = read_named(path)
     data = found.get("data")
     if isinstance(data, Mapping):
         found = {**found, "data": data.get("name"), "array": data.get("array")}
@@ -70,17 +70,13 @@ def read_settings(path: Path) -> Settings:
     return Settings(**texts, parameters={**parameters, **flat})
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """What the `config.json` of a run holds.
+def read_named(path: Path) -> dict[str, Any]:
+    """What a file of settings by name, .json or .toml, holds.
 
     Raises:
         OSError: if the file cannot be read.
-        ValueError: if it is no JSON object in UTF-8.
+        ValueError: if its name ends otherwise, or it holds something else.
     """
-    return _parse(path)
-
-
-def _parse(path: Path) -> dict[str, Any]:
     if path.suffix == ".json":
         import json as parser
     elif path.suffix == ".toml":

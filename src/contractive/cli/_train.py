@@ -23,7 +23,7 @@ from ._options import (
     PenaltyName,
     Preset,
 )
-from ._report import write_run_report
+from ._report import REPORT, write_run_report
 from ._settings import Settings, build_estimator, config_of, read_settings
 from ._typed import image_shape as read_image_shape
 from ._typed import whole_number
@@ -273,11 +273,10 @@ def train(
         finally:
             folder.discard()
     if report:  # on finished files: Ctrl-C ends it at once and takes nothing away
-        title = folder.path.resolve().name
-        path = folder.path / "report.html"
-        write_run_report(path, estimator, source, title=title, config=job, image_shape=image_shape)
+        path = folder.path / REPORT
+        write_run_report(path, estimator, source, run=folder.path, config=job, image_shape=image_shape)
     written = "model.safetensors, config.json, history.jsonl, curves.png, filters.png"
-    typer.echo(f"wrote {folder.path}: {written}{', report.html' if report else ''}")
+    typer.echo(f"wrote {folder.path}: {written}{f', {REPORT}' if report else ''}")
 
 
 def _typed(context: typer.Context) -> dict[str, Any]:
