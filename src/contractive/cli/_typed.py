@@ -42,10 +42,10 @@ def image_shape(text: str | None, rows: tuple[int, ...], known: tuple[int, int] 
     if text is None:
         side = round(n_features**0.5)
         return known or ((side, side) if side * side == n_features else (1, n_features))
-    sizes = re.fullmatch(r"([0-9]+)x([0-9]+)", text)
-    if sizes is None or int(sizes[1]) * int(sizes[2]) != n_features:
+    sizes = _sizes(text)
+    if len(sizes) != 2 or math.prod(sizes) != n_features:
         raise ValueError(f"`--image-shape` must be HxW with H * W = {n_features} features; got {text!r}.")
-    return int(sizes[1]), int(sizes[2])
+    return sizes[0], sizes[1]
 
 
 def picture_shape(text: str | None, n_features: int, known: tuple[int, ...] | None = None) -> tuple[int, ...] | None:
@@ -61,10 +61,14 @@ def picture_shape(text: str | None, n_features: int, known: tuple[int, ...] | No
     """
     if text is None:
         return known
-    sizes = re.fullmatch(r"([0-9]+)x([0-9]+)(x3)?", text)
-    shape = () if sizes is None else (int(sizes[1]), int(sizes[2]), *((3,) if sizes[3] else ()))
+    shape = _sizes(text)
     if not shape or math.prod(shape) != n_features:
         raise ValueError(
             f"`--image-shape` must be HxW or HxWx3 that multiplies out to {n_features} features; got {text!r}."
         )
     return shape
+
+
+def _sizes(text: str) -> tuple[int, ...]:
+    """The numbers of HxW or HxWx3; none of anything else."""
+    return tuple(map(int, text.split("x"))) if re.fullmatch(r"[0-9]+x[0-9]+(x3)?", text) else ()
