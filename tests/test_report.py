@@ -272,7 +272,7 @@ def test_neighbours_are_the_nearest_other_rows(cae: ContractiveAutoencoder):
     measured = measure(cae, draw_sample(cae, X, n_rows=30, seed=0), seed=0)
     rows = measured.sample.rows.astype(float)
     distances = np.linalg.norm(rows[:, None] - rows, axis=2) + np.where(np.eye(30), np.inf, 0)
-    np.testing.assert_allclose(measured.neighbours, distances.min(axis=1), rtol=1e-6)
+    np.testing.assert_allclose(measured.nearest, distances.min(axis=1), rtol=1e-6)
 
 
 def test_pictures_are_what_they_should_be(tmp_path: Path):

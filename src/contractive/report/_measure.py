@@ -63,7 +63,7 @@ class Measured:
         dimensions: effective dimension at some rows.
         radii: distances of the contraction curve.
         ratios: mean contraction ratio at each.
-        neighbours: distances of rows to their nearest neighbours in the sample; empty for one row.
+        nearest: distances of rows to their nearest neighbours in the sample; empty for one row.
         bound: upper bound of the encoder's Lipschitz constant.
         tangents: leading directions at the first rows, of shape (rows, tangents, features).
         samples: ends of walks along the tangents.
@@ -82,7 +82,7 @@ class Measured:
     dimensions: np.ndarray
     radii: np.ndarray
     ratios: np.ndarray
-    neighbours: np.ndarray
+    nearest: np.ndarray
     bound: float
     tangents: np.ndarray
     samples: np.ndarray
@@ -135,8 +135,8 @@ def measure(estimator: BaseAutoencoder, sample: Sample, *, seed: int) -> Measure
     shown = rows[:_N_SHOWN]
     denoiser = _first(estimator)
     corrupted = denoiser.corrupt(shown, random_state=seed) if isinstance(denoiser, DenoisingAutoencoder) else None
-    neighbours = _neighbour_distances(rows[:_CURVE_ROWS], rows)
-    radii = _radii(rows, neighbours)
+    nearest = _nearest_distances(rows[:_CURVE_ROWS], rows)
+    radii = _radii(rows, nearest)
     narrow = jax.tree.map(lambda array: np.asarray(array, np.float32), model)  # a curve needs no 64 bits
     first = dense_layers(narrow)[0]
     n_tangents = min(N_TANGENTS, max_tangents(model))
@@ -154,7 +154,7 @@ def measure(estimator: BaseAutoencoder, sample: Sample, *, seed: int) -> Measure
         dimensions=estimator.effective_dimension(rows[: _DIMENSION_ROWS if _is_shallow(model) else n_exact]),
         radii=radii,
         ratios=contraction_curve(narrow, rows[:_CURVE_ROWS].astype(np.float32), radii, seed=seed),
-        neighbours=neighbours,
+        nearest=nearest,
         bound=lipschitz_bound(model),
         tangents=np.asarray(estimator.tangents(rows[:_N_PLANES], n_tangents)),
         samples=estimator.sample(_N_SAMPLES, n_steps=_WALK_STEPS, std=_WALK_STD, X=rows, random_state=seed),
@@ -178,7 +178,7 @@ def _is_shallow(model: Model) -> bool:
     return len(model.encoder_layers or ()) == 1
 
 
-def _neighbour_distances(some: np.ndarray, rows: np.ndarray) -> np.ndarray:
+def _nearest_distances(some: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """From each of some rows, which are the first ones, to the nearest other row."""
     if len(rows) < 2:
         return np.zeros(0)
@@ -187,9 +187,9 @@ def _neighbour_distances(some: np.ndarray, rows: np.ndarray) -> np.ndarray:
     return np.linalg.norm(some - rows[second], axis=1)
 
 
-def _radii(rows: np.ndarray, neighbours: np.ndarray) -> np.ndarray:
+def _radii(rows: np.ndarray, nearest: np.ndarray) -> np.ndarray:
     """Distances from a hundredth of what lies between neighbours to some times as much."""
-    typical = float(np.median(neighbours)) if len(neighbours) else 0.0
+    typical = float(np.median(nearest)) if len(nearest) else 0.0
     # For one row, or copies of one: in units of its own length.
     typical = typical or float(np.linalg.norm(rows[0])) or 1.0
     return np.geomspace(typical / 100, typical * 4, _N_RADII)

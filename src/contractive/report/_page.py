@@ -290,10 +290,10 @@ def _geometry(measured: Measured) -> dict[str, Any]:
     low, middle, high = spectrum_summary(values).quantiles
     ranks = np.arange(1, values.shape[1] + 1)
     largest = float(values.max())
-    neighbours, errors = measured.neighbours, measured.sample.errors
+    nearest, errors = measured.nearest, measured.sample.errors
     span = None
-    if len(neighbours):
-        near, far = np.quantile(neighbours, (0.1, 0.9))
+    if len(nearest):
+        near, far = np.quantile(nearest, (0.1, 0.9))
         span = float(near), float(far), "distances between neighbours"
     dimension = number(float(np.median(measured.dimensions)))
     return {
@@ -374,7 +374,7 @@ def _playground(
         }
         for feature in varying
     ]
-    reach = float(np.median(measured.neighbours)) if len(measured.neighbours) else 0.0
+    reach = float(np.median(measured.nearest)) if len(measured.nearest) else 0.0
     margin = 0.1 * (high - low) or 0.5
     play = {
         "model": description,
