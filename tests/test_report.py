@@ -268,11 +268,20 @@ def test_sample_is_drawn_without_replacement_and_scaled(cae: ContractiveAutoenco
     assert (sample.n_all, sample.rows.dtype) == (128, np.float32)
 
 
-def test_neighbours_are_the_nearest_other_rows(cae: ContractiveAutoencoder):
+def test_contraction_is_drawn_in_random_directions_and_between_rows(cae: ContractiveAutoencoder):
     measured = measure(cae, draw_sample(cae, X, n_rows=30, seed=0), seed=0)
-    rows = measured.sample.rows.astype(float)
+    rows, codes = measured.sample.rows.astype(float), cae.transform(measured.sample.rows).astype(float)
     distances = np.linalg.norm(rows[:, None] - rows, axis=2) + np.where(np.eye(30), np.inf, 0)
-    np.testing.assert_allclose(measured.nearest, distances.min(axis=1), rtol=1e-6)
+    between = measured.between
+    assert between is not None
+    np.testing.assert_allclose(between.nearest, distances.min(axis=1), rtol=1e-6)
+    ratios = np.linalg.norm(codes[:, None] - codes, axis=2) / distances
+    assert ratios[ratios > 0].min() < between.means.min() <= between.means.max() < ratios.max()
+    page = Page(render_report(cae, X, n_rows=30))
+    summaries = [own["aria-label"] for _, own in page.elements if own.get("aria-label", "").startswith("Mean contr")]
+    assert [f"between rows from {number(float(between.means[0]))} at" in text for text in summaries] == [True]
+    bands = [own["class"] for tag, own in page.elements if tag == "polygon"]
+    assert bands == ["band series-0", "band series-1"]  # of the spectrum, and between rows
 
 
 def test_pictures_are_what_they_should_be(tmp_path: Path):
@@ -298,11 +307,16 @@ def test_pictures_are_what_they_should_be(tmp_path: Path):
 
 def test_charts_place_values_where_they_belong():
     chart = line_chart([Line([0, 10], [1.0, 100.0])], x_label="x", y_label="y", summary="s", y_log=True)
-    assert chart.lines == [("52.0,180.0 350.0,12.0", "")]
+    assert chart.lines == [("52.0,180.0 344.0,12.0", "")]
+    assert chart.dots == [[(52, 180), (344, 12)]]
     assert [text for _, text in chart.y_ticks] == ["1", "10", "100"]
     assert [place for place, _ in chart.y_ticks] == pytest.approx([180, 96, 12])
     flat = line_chart([Line([1], [0.0])], x_label="x", y_label="y", summary="s", y_log=True)
     assert flat.lines == []
+    many = Line(np.arange(31), np.arange(31), "many", low=np.arange(31) - 1, high=np.arange(31))
+    two = line_chart([Line([0], [0]), many], x_label="x", y_label="y", summary="s")
+    assert [bool(band) for band in two.bands] == [False, True]
+    assert [len(dots) for dots in two.dots] == [1, 0]
     bars = histogram(np.array([0.0, 0.0, 0.0, 1.0]), x_label="x", y_label="y", summary="s").bars
     assert [height for *_, height in bars] == [168, 0, 0, 56]
 

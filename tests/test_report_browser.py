@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -333,6 +334,35 @@ def test_sliders_of_a_table_change_the_numbers(browser: Any, table: tuple[Any, P
         assert_close(norm, deep.contraction_norm(rows)[0])
     with pytest.warns(UserWarning, match="feature names"):
         assert given == pytest.approx(deep.reconstruct(rows)[0, 0], rel=1e-3)
+
+
+def test_profiles_far_outside_of_the_data_stay_within_their_box(browser: Any, folder: Path):
+    rows = np.random.default_rng(0).normal(size=(40, 6))
+    cae = small(n_components=3, loss="squared_error").fit(rows)
+    cae.model_ = eqx.tree_at(lambda model: model.visible_bias, cae.model_, np.full(6, 50.0))
+    write_report(folder / "far.html", cae, rows)
+    with opened(browser, folder / "far.html") as tab:
+        settle(tab.page)
+        drawn(tab.page)
+        # The colour of the reconstruction is found over the whole width; nothing else has it.
+        painted = tab.page.evaluate(
+            """() => {
+              const canvas = document.getElementById("output"), probe = document.createElement("i");
+              probe.style.color = "var(--accent)";
+              document.body.append(probe);
+              const accent = getComputedStyle(probe).color.match(/\\d+/g).map(Number);
+              probe.remove();
+              const { width, height } = canvas;
+              const { data } = canvas.getContext("2d").getImageData(0, 0, width, height);
+              const columns = new Set();
+              for (let i = 0; i < data.length; i += 4) {
+                if (data[i + 3] > 200 && accent.every((part, k) => Math.abs(part - data[i + k]) < 40))
+                  columns.add((i / 4) % width);
+              }
+              return columns.size / width;
+            }"""
+        )
+        assert painted > 0.9
 
 
 def test_filters_are_sorted_and_enlarged_by_the_keyboard(browser: Any, digits: tuple[Any, Path]):

@@ -9,9 +9,10 @@ import numpy as np
 __all__ = ["Chart", "Line", "histogram", "line_chart"]
 
 WIDTH, HEIGHT = 360, 220
-_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 10, 12, 40
+_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 16, 12, 40
 _MOST_POINTS = 400
 _MOST_BINS = 40
+_MOST_DOTS = 30
 
 
 class Line(NamedTuple):
@@ -42,10 +43,10 @@ class Chart(NamedTuple):
         x_ticks: positions with their words.
         y_ticks: likewise.
         lines: the points of each line with its label.
-        bands: the outlines of the bands, in the order of the lines that have one.
+        bands: the outline of each line's band, empty where it has none.
         bars: left, top, width and height of each bar.
         shade: left and right of a shaded span with its label, or None.
-        dots: whether the points of the lines are marked.
+        dots: the points of each line, none where there are too many to be marked.
     """
 
     summary: str
@@ -57,7 +58,7 @@ class Chart(NamedTuple):
     bands: list[str]
     bars: list[tuple[float, float, float, float]]
     shade: tuple[float, float, str] | None
-    dots: list[tuple[float, float]]
+    dots: list[list[tuple[float, float]]]
 
     width: int = WIDTH
     height: int = HEIGHT
@@ -118,7 +119,7 @@ def line_chart(
     Example:
         >>> chart = line_chart([Line([1, 2], [3.0, 4.0])], x_label="epoch", y_label="error", summary="it rises")
         >>> chart.lines[0][0]
-        '52.0,180.0 350.0,12.0'
+        '52.0,180.0 344.0,12.0'
     """
     kept = [_positive(line, y_log) for line in lines]
     kept = [line for line in kept if len(line.y)]
@@ -132,9 +133,10 @@ def line_chart(
     y_axis = _Axis(*_spread(low, float(ys.max()), y_log), HEIGHT - _BOTTOM, _TOP, y_log)
     points = [(_points(x_axis, y_axis, line.x, line.y), line.label) for line in kept]
     bands = [
-        f"{_points(x_axis, y_axis, line.x, line.high)} {_points(x_axis, y_axis, line.x[::-1], line.low[::-1])}"
+        ""
+        if line.low is None or line.high is None
+        else f"{_points(x_axis, y_axis, line.x, line.high)} {_points(x_axis, y_axis, line.x[::-1], line.low[::-1])}"
         for line in kept
-        if line.low is not None and line.high is not None
     ]
     x_ticks = x_axis.ticks(6)
     if whole_x:
@@ -143,8 +145,12 @@ def line_chart(
     if shade is not None:
         left, right = x_axis.place(shade[:2]).tolist()
         span = left, right, shade[2]
-    few = [line for line in kept if len(line.y) <= 30]
-    dots = [pair for line in few for pair in zip(x_axis.place(line.x), y_axis.place(line.y), strict=True)]
+    dots = [
+        list(zip(x_axis.place(line.x).tolist(), y_axis.place(line.y).tolist(), strict=True))
+        if len(line.y) <= _MOST_DOTS
+        else []
+        for line in kept
+    ]
     return Chart(summary, x_label, y_label, x_ticks, y_axis.ticks(5), points, bands, [], span, dots)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from .._validation import check_count
 from ..batched import map_rows
 from ..estimators import BaseAutoencoder, DenoisingAutoencoder
-from ..geometry import contraction_curve, lipschitz_bound, max_tangents, nearest_rows
+from ..geometry import NeighborContraction, contraction_curve, lipschitz_bound, max_tangents, neighbor_contraction
 from ..models import Model
 from ._playground import dense_layers
 
@@ -62,8 +62,8 @@ class Measured:
         spectrum: singular values at some rows, of each the largest first.
         dimensions: effective dimension at some rows.
         radii: distances of the contraction curve.
-        ratios: mean contraction ratio at each.
-        nearest: distances of rows to their nearest neighbours in the sample; empty for one row.
+        ratios: mean contraction ratio at each, in random directions.
+        between: the contraction ratio between rows of the sample; None where no two are different.
         bound: upper bound of the encoder's Lipschitz constant.
         tangents: leading directions at the first rows, of shape (rows, tangents, features).
         samples: ends of walks along the tangents.
@@ -82,7 +82,7 @@ class Measured:
     dimensions: np.ndarray
     radii: np.ndarray
     ratios: np.ndarray
-    nearest: np.ndarray
+    between: NeighborContraction | None
     bound: float
     tangents: np.ndarray
     samples: np.ndarray
@@ -128,16 +128,17 @@ def measure(estimator: BaseAutoencoder, sample: Sample, *, seed: int) -> Measure
     Args:
         estimator: a fitted auto-encoder of dense layers.
         sample: the rows.
-        seed: what the directions of the contraction curve, corruption and samples depend on.
+        seed: what directions and pairs of the contraction curves, corruption and samples depend on.
     """
     model, rows = estimator.model_, sample.rows
     order = np.argsort(sample.errors, kind="stable")
     shown = rows[:_N_SHOWN]
     denoiser = _first(estimator)
     corrupted = denoiser.corrupt(shown, random_state=seed) if isinstance(denoiser, DenoisingAutoencoder) else None
-    nearest = _nearest_distances(rows[:_CURVE_ROWS], rows)
-    radii = _radii(rows, nearest)
     narrow = jax.tree.map(lambda array: np.asarray(array, np.float32), model)  # a curve needs no 64 bits
+    is_varied = bool((rows != rows[0]).any())
+    between = neighbor_contraction(narrow, rows, seed=seed, n_rows=_CURVE_ROWS) if is_varied else None
+    radii = _radii(rows, between)
     first = dense_layers(narrow)[0]
     n_tangents = min(N_TANGENTS, max_tangents(model))
     small, large = sorted((model.n_features, model.n_hidden))
@@ -154,7 +155,7 @@ def measure(estimator: BaseAutoencoder, sample: Sample, *, seed: int) -> Measure
         dimensions=estimator.effective_dimension(rows[: _DIMENSION_ROWS if _is_shallow(model) else n_exact]),
         radii=radii,
         ratios=contraction_curve(narrow, rows[:_CURVE_ROWS].astype(np.float32), radii, seed=seed),
-        nearest=nearest,
+        between=between,
         bound=lipschitz_bound(model),
         tangents=np.asarray(estimator.tangents(rows[:_N_PLANES], n_tangents)),
         samples=estimator.sample(_N_SAMPLES, n_steps=_WALK_STEPS, std=_WALK_STD, X=rows, random_state=seed),
@@ -178,18 +179,8 @@ def _is_shallow(model: Model) -> bool:
     return len(model.encoder_layers or ()) == 1
 
 
-def _nearest_distances(some: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """From each of some rows, which are the first ones, to the nearest other row."""
-    if len(rows) < 2:
-        return np.zeros(0)
-    some = some.astype(float)
-    second = nearest_rows(some, rows, 2)[:, 1]  # the nearest is the row itself, or a copy of it
-    return np.linalg.norm(some - rows[second], axis=1)
-
-
-def _radii(rows: np.ndarray, nearest: np.ndarray) -> np.ndarray:
+def _radii(rows: np.ndarray, between: NeighborContraction | None) -> np.ndarray:
     """Distances from a hundredth of what lies between neighbours to some times as much."""
-    typical = float(np.median(nearest)) if len(nearest) else 0.0
-    # For one row, or copies of one: in units of its own length.
-    typical = typical or float(np.linalg.norm(rows[0])) or 1.0
-    return np.geomspace(typical / 100, typical * 4, _N_RADII)
+    # Without different rows: in units of the row's own length.
+    typical = float(np.linalg.norm(rows[0])) if between is None else float(np.median(between.nearest))
+    return np.geomspace(1 / 100, 4, _N_RADII) * (typical or 1.0)

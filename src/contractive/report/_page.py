@@ -290,11 +290,7 @@ def _geometry(measured: Measured) -> dict[str, Any]:
     low, middle, high = spectrum_summary(values).quantiles
     ranks = np.arange(1, values.shape[1] + 1)
     largest = float(values.max())
-    nearest, errors = measured.nearest, measured.sample.errors
-    span = None
-    if len(nearest):
-        near, far = np.quantile(nearest, (0.1, 0.9))
-        span = float(near), float(far), "distances between neighbours"
+    errors = measured.sample.errors
     dimension = number(float(np.median(measured.dimensions)))
     return {
         "geometry": [
@@ -315,16 +311,13 @@ def _geometry(measured: Measured) -> dict[str, Any]:
             f"Singular values of the Jacobian, at {len(values)} rows; the band holds the middle 80 %. Look for a steep "
             "fall: the directions before it are followed, those after it are ignored."
         ),
-        "contraction": line_chart(
-            [Line(measured.radii, measured.ratios)],
-            x_label="distance from the row",
-            y_label="contraction ratio",
-            x_log=True,
-            from_zero=True,
-            shade=span,
-            summary=f"Mean contraction ratio against the distance, from {number(float(measured.ratios[0]))} at the "
-            f"distance {number(float(measured.radii[0]))} to {number(float(measured.ratios[-1]))} at "
-            f"{number(float(measured.radii[-1]))}.",
+        "contraction": _contraction(measured),
+        "contraction_look": (
+            "Contraction ratio: how far apart two codes are for each unit of distance between their inputs. Look for a "
+            "curve well below 1 in random directions, above all at distances smaller than those between neighbours, "
+            "where there is only noise"
+            + ("" if measured.between is None else ", and for rows that the code holds further apart than those")
+            + "."
         ),
         "dimensions": _counts(measured.dimensions, "effective dimension", f"Its median is {dimension}."),
         "norms": _counts(
@@ -336,6 +329,31 @@ def _geometry(measured: Measured) -> dict[str, Any]:
             f"From {number(float(errors.min()))} to {number(float(errors.max()))}.",
         ),
     }
+
+
+def _contraction(measured: Measured) -> Chart:
+    """In random directions and, where there are different rows, between these."""
+    radii, ratios, between = measured.radii, measured.ratios, measured.between
+    lines, span, more = [Line(radii, ratios, "random directions")], None, ""
+    if between is not None:
+        low, _, high = between.quantiles
+        lines.append(Line(between.distances, between.means, "between rows", low, high))
+        near, far = np.quantile(between.nearest, (0.1, 0.9))
+        span = float(near), float(far), "distances between neighbours"
+        more = (
+            f"; between rows from {number(float(between.means[0]))} at {number(float(between.distances[0]))} to "
+            f"{number(float(between.means[-1]))} at {number(float(between.distances[-1]))}"
+        )
+    return line_chart(
+        lines,
+        x_label="distance from the row",
+        y_label="contraction ratio",
+        x_log=True,
+        from_zero=True,
+        shade=span,
+        summary=f"Mean contraction ratio against the distance: in random directions from {number(float(ratios[0]))} at "
+        f"{number(float(radii[0]))} to {number(float(ratios[-1]))} at {number(float(radii[-1]))}{more}.",
+    )
 
 
 def _counts(values: np.ndarray, what: str, more: str) -> Chart:
@@ -374,7 +392,7 @@ def _playground(
         }
         for feature in varying
     ]
-    reach = float(np.median(measured.nearest)) if len(measured.nearest) else 0.0
+    reach = 1.0 if measured.between is None else float(np.median(measured.between.nearest))
     margin = 0.1 * (high - low) or 0.5
     play = {
         "model": description,
@@ -386,7 +404,7 @@ def _playground(
         "n_tangents": min(N_TANGENTS, measured.tangents.shape[1]),
         "profile_low": low - margin,
         "profile_high": high + margin,
-        "reach": float(f"{reach or 1.0:.3g}"),
+        "reach": float(f"{reach:.3g}"),
         "names": None if shape else names,
     }
     return {

@@ -207,7 +207,11 @@
     return { context, width, height, ratio };
   }
 
+  // The scale stays as it is while the curves keep to it, and widens for those that do not.
   function paintProfile(canvas, curves, bottom, top) {
+    for (const [row] of curves) {
+      for (const value of row || []) [bottom, top] = [Math.min(bottom, value), Math.max(top, value)];
+    }
     const { context, width, height, ratio } = prepare(canvas);
     const margin = 4 * ratio;
     const down = (value) => height - margin - (height - 2 * margin) * (value - bottom) / ((top - bottom) || 1);
