@@ -125,19 +125,20 @@ def leading_by_gram(prepared: Prepared, x: Visible, n_values: int, n_steps: int)
     slopes = prepared.layer.activation.derivative(prepared.layer.preactivation(x))
     steepest, slopes = jnp.max(jnp.abs(slopes)), scaled(slopes)
     basis = jnp.zeros((0, len(slopes)), slopes.dtype)
-    image = prepared.start * slopes
+    rest = prepared.start * slopes
     columns = []
     for step in range(n_steps):
-        block = scaled(image)
+        block = scaled(rest)
         block = (
             block / jnp.maximum(jnp.linalg.norm(block), 1) + _NOISE * jnp.roll(prepared.noise, step, axis=1) * slopes
         )
-        block = whitened(block - (block @ basis.T) @ basis)
+        block = whitened(block)
         # Again, as where little was left of a direction, much of it is rounding errors.
         block = block - (block @ basis.T) @ basis
         basis = jnp.concatenate([basis, block])
         image = ((block * slopes) @ prepared.gram) * slopes
         columns.append(basis @ image.T)
+        rest = image - columns[-1].T @ basis
     ritz = _symmetric(columns)
     largest = jnp.max(jnp.abs(ritz))
     ritz = scaled(ritz)
