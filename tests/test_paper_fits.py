@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 from benchmarks.papers.data import Split, load_data
 from benchmarks.papers.fits import Classified, classify, contract, find_neighbors, geometry_of
-from benchmarks.papers.sampling import Sampled, sample
+from benchmarks.papers.sampling import Sampled, draw_training_rows, sample
 from benchmarks.papers.trial import Trial
 
 from contractive import ContractiveAutoencoder
 from contractive.datasets import load_digits
 from contractive.geometry import contraction_curve
+from contractive.sampling import parzen_log_likelihood
 
 LAYER = {"kind": "cae", "n_components": 12, "loss": "cross_entropy", "max_epochs": 2, "batch_size": 50}
 MLP = {"kind": "mlp", "max_epochs": 3, "batch_size": 50, "learning_rate": 0.01}
@@ -122,3 +123,12 @@ def test_walks_give_as_many_samples_as_they_keep(tmp_path: Path):
     assert fitted.facts["n_samples"] == 6 * 4
     assert fitted.facts["parzen_std"] in (0.2, 0.4)
     assert np.isfinite(fitted.measure(valid)["log_likelihood"])
+
+
+def test_training_rows_are_judged_as_samples_are(tmp_path: Path):
+    train, valid, _ = load_data("mnist", quick=True)
+    trial = Trial("mnist", train, valid, {"n_samples": len(train.y), "parzen_stds": [0.2, 0.4]}, 0, cache=tmp_path)
+    fitted = draw_training_rows(trial)
+    assert fitted.facts["n_samples"] == len(train.y)
+    expected = parzen_log_likelihood(train.X / 255, valid.X / 255, fitted.facts["parzen_std"]).mean
+    assert fitted.measure(valid)["log_likelihood"] == pytest.approx(expected)

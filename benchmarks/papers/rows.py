@@ -22,6 +22,7 @@ _QUICK_LIMITS = {
     "n_tangents": 3,
     "n_labels": 100,
     "n_chains": 30,
+    "n_samples": 30,
     "n_steps": 4,
     "burn_in": 2,
     "thinning": 2,

@@ -12,7 +12,7 @@ from .data import BYTE_SCALE, Split
 from .fits import measured_geometry
 from .trial import Trial
 
-__all__ = ["sample"]
+__all__ = ["draw_training_rows", "sample"]
 
 _WHITE = 255  # the papers' pixels are k/255: a density depends on the unit of its rows
 
@@ -35,9 +35,24 @@ def sample(trial: Trial) -> Sampled:
     representation = trial.representation()
     facts = measured_geometry(trial, representation)
     walk = dict(trial.settings["walk"])
-    starts = np.random.default_rng([trial.seed, 2]).choice(len(trial.train.y), walk.pop("n_chains"), replace=False)
+    starts = _drawn(trial, walk.pop("n_chains"))
     with trial.clock("sampling"):
         chains = sample_walk(representation.model_, trial.train.X[starts] / BYTE_SCALE, seed=trial.seed, **walk)
         samples = chains.reshape(-1, chains.shape[-1]).astype(np.float64) * (BYTE_SCALE / _WHITE)
-        std = choose_parzen_std(samples, trial.valid.X / _WHITE, trial.settings["parzen_stds"])
+        return _with_windows(trial, samples, facts)
+
+
+def draw_training_rows(trial: Trial) -> Sampled:
+    """Training rows as if they were samples: what a model reaches that gives back what it was shown."""
+    with trial.clock("sampling"):
+        return _with_windows(trial, trial.train.X[_drawn(trial, trial.settings["n_samples"])] / _WHITE, {})
+
+
+def _drawn(trial: Trial, count: int) -> np.ndarray:
+    """Which training rows, none twice."""
+    return np.random.default_rng([trial.seed, 2]).choice(len(trial.train.y), count, replace=False)
+
+
+def _with_windows(trial: Trial, samples: np.ndarray, facts: dict[str, Any]) -> Sampled:
+    std = choose_parzen_std(samples, trial.valid.X / _WHITE, trial.settings["parzen_stds"])
     return Sampled(samples, std, facts)
