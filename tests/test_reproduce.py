@@ -359,11 +359,11 @@ def test_killed_and_resumed_a_quick_run_repeats_nothing(tmp_path: Path):
 def test_jobs_that_a_quick_run_cannot_tell_apart_are_one(tmp_path: Path):
     table = load_table("mtc-table2")
     assert [job.row.key for job in jobs_of(table, tmp_path, seeds=None, quick=True)] == [
-        *("cae+h-100", "mtc-100", "spectral-100"),
-        *("cae+h-600", "mtc-600", "spectral-1000"),  # the settings of others, where there are more labels
+        *("cae+h-100", "mtc-100", "spectral-100", "both-100"),
+        *("cae+h-600", "mtc-600", "both-600", "spectral-1000"),  # the settings of others, where there are more labels
         *("cae+h-all", "mtc-all", "spectral-all", "both-all"),
     ]
-    assert len(jobs_of(table, tmp_path, seeds=None, quick=False)) == 3 * 10 + 9 * 3 + 4 * 3
+    assert len(jobs_of(table, tmp_path, seeds=None, quick=False)) == 4 * 10 + 12 * 3 + 4 * 3
 
 
 def test_other_settings_or_data_give_another_digest(tmp_path: Path):

@@ -38,12 +38,14 @@ MODELS: dict[str, tuple[str, dict[str, object], bool]] = {
     "spectral": ("CAE+H, two layers, smooth in the worst direction", {"kind": "mlp", **SMOOTHNESS}, True),
     "both": ("MTC, smooth in the worst direction", {"kind": "mtc", **TANGENTS, **SMOOTHNESS}, True),
 }
+# Tangents of all rows: of the weight that those of labelled rows have, they would hold the output to a constant.
+LIGHT_TANGENTS = {"tangent_weight": 0.3, "n_tangent_probes": 1}
 # Where all rows have labels.
 FROM_ALL: dict[str, dict[str, object]] = {
     "cae+h": FINE_TUNING,
-    "mtc": {**FINE_TUNING, "n_tangent_probes": 1},
+    "mtc": {**FINE_TUNING, **LIGHT_TANGENTS},
     "spectral": FINE_TUNING,
-    "both": {**FINE_TUNING, "n_tangent_probes": 1},
+    "both": {**FINE_TUNING, **LIGHT_TANGENTS},
 }
 # The paper's CAE+H and MTC for each number of labels.
 PUBLISHED = {100: (13.47, 12.03), 600: (6.3, 5.13), 1000: (4.77, 3.64), 3000: (3.22, 2.57), None: (1.04, 0.81)}
@@ -53,21 +55,24 @@ CHOICES: dict[tuple[str, int | None], tuple[dict[str, object], str | None]] = {
     ("cae+h", 100): ({}, "mtc-table2:2"),
     ("mtc", 100): ({}, "mtc-table2:4"),
     ("spectral", 100): ({}, "mtc-table2:6"),
+    ("both", 100): (LIGHT_TANGENTS, None),
     ("cae+h", 600): ({"learning_rate": 0.3}, None),
     ("mtc", 600): ({"tangent_weight": 10.0}, None),
+    ("both", 600): ({**LIGHT_TANGENTS, "smoothness_radius": 0.8}, None),
     ("cae+h", 1000): ({"learning_rate": 0.3}, "mtc-table2:9"),
     ("mtc", 1000): ({"tangent_weight": 10.0}, "mtc-table2:12"),
     ("spectral", 1000): ({"smoothness_radius": 0.8}, "mtc-table2:14"),
+    ("both", 1000): ({**LIGHT_TANGENTS, "smoothness_radius": 0.8}, "mtc-table2:19"),
     ("cae+h", 3000): ({"learning_rate": 0.3}, None),
     ("mtc", 3000): ({"tangent_weight": 10.0}, None),
     ("spectral", 3000): ({"smoothness_radius": 0.8}, None),
+    ("both", 3000): ({**LIGHT_TANGENTS, "smoothness_radius": 0.8}, None),
     ("spectral", None): ({}, "mtc-table2:15"),
     ("both", None): (
         {
             "learning_rate": 3e-3,
             "max_epochs": 60,
             "smoothness_radius": 1.0,
-            "tangent_weight": 0.3,
             "dropout": 0.5,
             "input_dropout": 0.2,
         },
@@ -108,6 +113,6 @@ TABLE = Table(
     "The stack, of 1,000 units a layer where the paper's has 2,000, is pretrained on the 50,000 training rows without "
     "labels; all rows share that of seed 0. The labelled rows, as many of each class, are drawn by the seed. The "
     "10,000 labelled validation rows choose the best epoch. The paper's last line is of 60,000 labels. The smoothness "
-    "is this package's: no paper has it on a contractive stack. The search went on after the runs: its lines 17 and "
-    "18 are better on validation rows for smoothness and for both of all labels, and have not been run.",
+    "is this package's: no paper has it on a contractive stack. The search went on after the runs: its line 17 is "
+    "better on validation rows for smoothness of all labels, 0.93 against 0.94, and has not been run.",
 )
