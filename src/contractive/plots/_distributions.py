@@ -163,4 +163,4 @@ def _umap(H: np.ndarray) -> np.ndarray:
         umap = import_module("umap")
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError("`method` 'umap' needs the package umap-learn: pip install umap-learn.") from error
-    return np.asarray(umap.UMAP(random_state=0).fit_transform(H))
+    return np.asarray(umap.UMAP(n_jobs=1, random_state=0).fit_transform(H))
