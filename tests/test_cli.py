@@ -131,6 +131,16 @@ def test_image_shape_is_taken(call: Call, tmp_path: Path):
         assert image.size == (10 * 5 - 1, 10 * 4 - 1)
 
 
+def test_filters_of_colour_pictures_have_colours(call: Call, tmp_path: Path):
+    np.save(tmp_path / "x.npy", ROWS)
+    assert call("train", "x.npy", "--out", "run", "--epochs", 1, "--image-shape", "2x2x3").code == 0
+    weight = load_file(tmp_path / "run" / "model.safetensors")["weight"]
+    with Image.open(tmp_path / "run" / "filters.png") as image:
+        picture = np.asarray(image.convert("RGB"))
+    assert np.array_equal(picture, tile_images(weight, image_shape=(2, 2, 3)))
+    assert np.ptp(picture, axis=2).any()
+
+
 def test_overwrite_replaces_a_run(call: Call, trained: Path):
     assert call("train", "x.npy", "--out", "run", "--epochs", 1, "--components", 5, "--overwrite").code == 0
     assert load_file(trained / "model.safetensors")["weight"].shape == (5, 12)

@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as hnp
 from matplotlib.figure import Figure
 from PIL import Image
 
-from contractive.plots import learning_curves, tile_images, write_picture
+from contractive.plots import learning_curves, tile_images, tile_rows, write_picture
 
 
 def scale_to_unit_interval(ndar: np.ndarray, eps: float = 1e-8) -> np.ndarray:
@@ -78,6 +78,32 @@ def test_white_is_just_below_its_maximum_and_constant_tiles_are_black():
     assert tiles.tolist() == [[0, 0, 0, 0, 0, 84], [0, 0, 0, 0, 169, 254]]
 
 
+def test_tiles_in_colours_are_scaled_over_all_their_values():
+    images = np.random.default_rng(2).normal(size=(3, 2 * 3 * 3))
+    picture = tile_images(images, image_shape=(2, 3, 3), grid_shape=(2, 2))
+    assert picture.shape == (5, 7, 3)
+    for image, (top, left) in zip(images, ((0, 0), (0, 4), (3, 0)), strict=True):
+        red = [[pixel[0] for pixel in line] for line in picture[top : top + 2, left : left + 3].tolist()]
+        share = (image - image.min()) / (np.ptp(image) + 1e-8)
+        assert red == np.floor(255 * share[::3]).reshape(2, 3).tolist()
+    assert not picture[2].any()
+    assert not picture[:, 3].any()
+    assert not picture[3:, 4:].any()
+
+
+def test_rows_that_are_no_pictures_are_lines():
+    rows = np.random.default_rng(3).uniform(size=(4, 48))
+    np.testing.assert_array_equal(
+        tile_rows(rows, grid_shape=(2, 2)), tile_images(rows, image_shape=(4, 4, 3), grid_shape=(2, 2))
+    )
+    np.testing.assert_array_equal(
+        tile_rows(rows, (6, 8), grid_shape=(2, 2)), tile_images(rows, image_shape=(6, 8), grid_shape=(2, 2))
+    )
+    lines = tile_images(rows, image_shape=(1, 48), grid_shape=(3, 1))
+    np.testing.assert_array_equal(tile_rows(rows, (1, 48), grid_shape=(3, 1)), lines)
+    assert tile_rows(rows[:, :47]).shape == (7, 47)
+
+
 def test_images_are_left_as_they_were():
     images = np.linspace(0, 1, 8).reshape(2, 4)
     images.setflags(write=False)
@@ -95,13 +121,15 @@ def test_other_shapes_are_refused(images: np.ndarray):
     ("option", "value"),
     [
         ("image_shape", (-2, -2)),
+        ("image_shape", (1, 1, 4)),
+        ("image_shape", (4,)),
         ("grid_shape", (0, 3)),
         ("grid_shape", (-1, 3)),
         ("spacing", (-1, 0)),
         ("spacing", (1, -5)),
     ],
 )
-def test_sizes_out_of_range_are_refused_by_name(option: str, value: tuple[int, int]):
+def test_sizes_out_of_range_are_refused_by_name(option: str, value: tuple[int, ...]):
     options = {"image_shape": (2, 2), option: value}
     with pytest.raises(ValueError, match=f"`{option}`.*{value[0]}"):
         tile_images(np.ones((2, 4)), **options)
@@ -113,6 +141,12 @@ def test_filters_that_are_not_finite_are_refused(value: float):
     images[1, 2] = value
     with pytest.raises(ValueError, match="`images` must be finite"):
         tile_images(images, image_shape=(2, 2))
+
+
+def test_written_colours_read_back_the_same(tmp_path: Path):
+    picture = np.arange(192, dtype=np.uint8).reshape(8, 8, 3)
+    write_picture(tmp_path / "picture.png", picture)
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "picture.png").convert("RGB")), picture)
 
 
 def test_written_picture_reads_back_to_the_same_greys(tmp_path: Path):

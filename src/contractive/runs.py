@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ._files import write_atomically
-from .plots import learning_curves, tile_images, write_picture
+from .plots import ImageShape, learning_curves, tile_rows, write_picture
 
 __all__ = ["RunFolder", "model_path"]
 
@@ -106,22 +106,19 @@ class RunFolder:
     def write_pictures(
         self,
         filters: np.ndarray,
-        image_shape: tuple[int, int],
+        image_shape: ImageShape | None,
         curves: Sequence[Sequence[float]],
         labels: Sequence[str] = ("reconstruction error", "Jacobian norm"),
     ) -> None:
         """Draw `filters.png`, the first hundred filters, and `curves.png`, the learning curves.
 
         Args:
-            filters: one a row, of shape (units, height * width).
-            image_shape: height and width of a filter's picture in pixels; of height 1 where it is none.
+            filters: one a row, of shape (units, features).
+            image_shape: of a filter's picture, as for `plots.draw_rows`; None to guess.
             curves: two curves of one value an epoch, and that of the first on held-out rows, which may be empty.
             labels: what the first two are.
         """
-        # Filters that are no pictures are lines, one below the other.
-        grid_shape = (10, 10) if image_shape[0] > 1 else (min(100, len(filters)), 1)
-        picture = tile_images(filters, image_shape=image_shape, grid_shape=grid_shape)
-        write_picture(self._folder / "filters.png", picture)
+        write_picture(self._folder / "filters.png", tile_rows(filters, image_shape))
         from matplotlib.figure import Figure
 
         figure = Figure(figsize=(9, 3.4), layout="constrained")

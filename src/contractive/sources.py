@@ -29,6 +29,11 @@ class RowSource(NamedTuple):
     rows: np.ndarray
     image_shape: tuple[int, int] | None
 
+    @property
+    def n_features(self) -> int:
+        """Values of a row; 0 where there are no rows."""
+        return self.rows.shape[-1] if self.rows.ndim else 0
+
 
 class LabeledSource(NamedTuple):
     """Rows with their labels.

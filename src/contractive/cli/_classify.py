@@ -242,7 +242,11 @@ def classify(
     ] = None,
     image_shape: Annotated[
         str | None,
-        typer.Option(metavar="HxW", help="Picture size for filters.png; guessed when square.", rich_help_panel=_FILES),
+        typer.Option(
+            metavar="HxW",
+            help="Picture size, HxWx3 for colours; 1xN for none. Guessed when square.",
+            rich_help_panel=_FILES,
+        ),
     ] = None,
     overwrite: Annotated[
         bool,

@@ -77,7 +77,7 @@ def run_job(job: Job) -> None:
         labels, unlabeled = keep_few_labels(labels, unlabeled, given["n_labels"], given["random_state"])
     source = source._replace(labels=labels)
     estimator = _classifier(job, representation, unlabeled)
-    shape = image_shape(given["image_shape"], source.source.rows.shape, source.source.image_shape)
+    shape = image_shape(given["image_shape"], source.source.n_features, source.source.image_shape)
     with deferred_interrupt() as check_interrupt:  # from the first file on, so that none is left behind
         folder = RunFolder(given["out"], overwrite=given["overwrite"])
         try:

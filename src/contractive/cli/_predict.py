@@ -72,7 +72,10 @@ def sample(
     std: Annotated[float, typer.Option(min=0, help="Standard deviation of a step's noise in the code.")] = 0.1,
     seed: Annotated[int, typer.Option("--seed", min=0, help="What all draws depend on.")] = 0,
     picture_shape: Annotated[
-        str | None, typer.Option("--image-shape", metavar="HxW", help="Picture size; guessed when square.")
+        str | None,
+        typer.Option(
+            "--image-shape", metavar="HxW", help="Picture size, HxWx3 for colours; 1xN for none. Guessed when square."
+        ),
     ] = None,
     array: ArrayName = None,
     overwrite: _Overwrite = False,
@@ -81,20 +84,19 @@ def sample(
 
     RUN is what `train` made.
     """
-    from ..plots import tile_images, write_picture
+    from ..plots import tile_rows, write_picture
     from ..sources import open_rows
 
     _check_out(out, overwrite, (".npy", ".png"))
     estimator = load_autoencoder(run)
-    shape = image_shape(picture_shape, (estimator.n_features_in_,))
+    shape = image_shape(picture_shape, estimator.n_features_in_)
     rows = None if data is None else open_rows(data, array=array).rows
     samples = estimator.sample(n_samples, n_steps=steps, std=std, X=rows, random_state=seed)
     if out.suffix == ".npy":
         _write(out, samples)
     else:
-        across = 1 if shape[0] == 1 else math.ceil(math.sqrt(n_samples))
-        grid = -(-n_samples // across), across
-        write_picture(out, tile_images(samples, image_shape=shape, grid_shape=grid))
+        across = math.ceil(math.sqrt(n_samples))
+        write_picture(out, tile_rows(samples, shape, grid_shape=(-(-n_samples // across), across)))
     typer.echo(f"wrote {out}: {len(samples)} samples of {samples.shape[1]} features")
 
 

@@ -11,7 +11,7 @@ import typer
 from ._options import ArrayName, Run
 from ._predict import load_autoencoder
 from ._settings import read_named
-from ._typed import picture_shape
+from ._typed import image_shape as read_image_shape
 
 if TYPE_CHECKING:
     from ..sources import RowSource
@@ -113,7 +113,7 @@ def write_run_report(
         estimator,
         source.rows,
         about=About(_title(run), source.name, config),
-        image_shape=picture_shape(image_shape, estimator.n_features_in_, source.image_shape),
+        image_shape=read_image_shape(image_shape, estimator.n_features_in_, source.image_shape),
         n_rows=n_rows,
         seed=seed,
     )

@@ -228,7 +228,11 @@ def train(
     ] = None,
     image_shape: Annotated[
         str | None,
-        typer.Option(metavar="HxW", help="Picture size for filters.png; guessed when square.", rich_help_panel=_FILES),
+        typer.Option(
+            metavar="HxW",
+            help="Picture size, HxWx3 for colours; 1xN for none. Guessed when square.",
+            rich_help_panel=_FILES,
+        ),
     ] = None,
     report: Annotated[
         bool,
@@ -261,7 +265,7 @@ def train(
     if data is None:
         raise ValueError("DATA must be given: a data set's name or a file, or `data` in --config; got none.")
     source = open_rows(data, array=array)
-    shape = read_image_shape(image_shape, source.rows.shape, source.image_shape)
+    shape = read_image_shape(image_shape, source.n_features, source.image_shape)
     with deferred_interrupt() as check_interrupt:  # from the first file on, so that none is left behind
         folder = RunFolder(out, overwrite=overwrite)
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 
-__all__ = ["image_shape", "picture_shape", "whole_number"]
+__all__ = ["image_shape", "whole_number"]
 
 
 def whole_number(option: str, text: str, other: str) -> int:
@@ -27,28 +27,7 @@ def whole_number(option: str, text: str, other: str) -> int:
         raise ValueError(f"`{option}` must be a whole number >= 1{other}; got {shown(text)}.") from None
 
 
-def image_shape(text: str | None, rows: tuple[int, ...], known: tuple[int, int] | None = None) -> tuple[int, int]:
-    """Height and width of a row's picture: as typed, as known, square when that fits, else one line.
-
-    Args:
-        text: what was typed, or None.
-        rows: the shape of the data, (n_rows, n_features).
-        known: what the data set says of itself.
-
-    Raises:
-        ValueError: if what was typed is not HxW, or does not multiply out to the features.
-    """
-    n_features = rows[-1] if rows else 0
-    if text is None:
-        side = round(n_features**0.5)
-        return known or ((side, side) if side * side == n_features else (1, n_features))
-    sizes = _sizes(text)
-    if len(sizes) != 2 or math.prod(sizes) != n_features:
-        raise ValueError(f"`--image-shape` must be HxW with H * W = {n_features} features; got {text!r}.")
-    return sizes[0], sizes[1]
-
-
-def picture_shape(text: str | None, n_features: int, known: tuple[int, ...] | None = None) -> tuple[int, ...] | None:
+def image_shape(text: str | None, n_features: int, known: tuple[int, ...] | None = None) -> tuple[int, ...] | None:
     """Height, width and perhaps colours of a row's picture: as typed, as known, or None to guess.
 
     Args:
@@ -61,14 +40,9 @@ def picture_shape(text: str | None, n_features: int, known: tuple[int, ...] | No
     """
     if text is None:
         return known
-    shape = _sizes(text)
+    shape = tuple(map(int, text.split("x"))) if re.fullmatch(r"[0-9]+x[0-9]+(x3)?", text) else ()
     if not shape or math.prod(shape) != n_features:
         raise ValueError(
             f"`--image-shape` must be HxW or HxWx3 that multiplies out to {n_features} features; got {text!r}."
         )
     return shape
-
-
-def _sizes(text: str) -> tuple[int, ...]:
-    """The numbers of HxW or HxWx3; none of anything else."""
-    return tuple(map(int, text.split("x"))) if re.fullmatch(r"[0-9]+x[0-9]+(x3)?", text) else ()

@@ -15,7 +15,7 @@ from ._rows import (
     tangents,
     walks,
 )
-from ._tiles import tile_images, write_picture
+from ._tiles import tile_images, tile_rows, write_picture
 
 __all__ = [
     "MAPS",
@@ -36,6 +36,7 @@ __all__ = [
     "spectrum",
     "tangents",
     "tile_images",
+    "tile_rows",
     "walks",
     "write_picture",
 ]
