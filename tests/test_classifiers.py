@@ -372,6 +372,15 @@ def test_neighbors_by_tangent_distance_are_those_of_numpy():
     np.testing.assert_array_equal(neighbors.predict_proba(X_VALID[:10]), votes)
 
 
+def test_neighbors_keep_their_planes_exact_however_many_they_are(monkeypatch):
+    # Of a code of 20 units 15 tangents of different rows nearly share directions.
+    whole = make(TangentNeighborsClassifier, n_tangents=15).fit(X, Y)
+    monkeypatch.setattr("contractive.estimators._tangent_planes.MAX_BYTES", 1000)
+    many = make(TangentNeighborsClassifier, n_tangents=15).fit(X, Y)
+    np.testing.assert_array_equal(many.kneighbors(X_VALID[:20])[0], whole.kneighbors(X_VALID[:20])[0])
+    assert whole.score(X_VALID[:100], Y_VALID[:100]) > 0.5
+
+
 def test_neighbors_without_labels_are_left_out():
     neighbors = make(TangentNeighborsClassifier, unlabeled=-1).fit(X, FEW)
     alone = make(TangentNeighborsClassifier).fit(X[:60], Y[:60])
@@ -423,6 +432,8 @@ WRONG: list[tuple[Any, Any, type[Exception], str]] = [
     ({"learning_rate_decay": "fast"}, Y, ValueError, "`learning_rate_decay` must be one of 'cosine', 'linear', 'none'"),
     ({"learning_rate_decay": "linear", "optimizer": optax.sgd(1)}, Y, ValueError, "must be 'none' where"),
     ({"batch_size": 201}, Y, ValueError, "`batch_size` must be at most the number of rows trained on, 200; got 201."),
+    ({"unlabeled": [-1]}, Y, TypeError, "`unlabeled` must be one value; got [-1]."),
+    ({}, np.datetime64("2020-01-01") + Y % 3, TypeError, "`y` must hold numbers, strings or booleans; got datetime64"),
     ({"penalty": "spectral"}, Y, ValueError, "`contraction` must be > 0 for `penalty` to count; got 0 and 'spectral'."),
     ({}, np.array([*["a"] * 200], object), ValueError, "got one class, 'a'."),
     ({}, np.array(["a", None, *["b"] * 198], object), ValueError, "got a missing value at row 1."),
@@ -525,6 +536,59 @@ def test_missing_values_may_stand_for_no_label(missing, tmp_path):
     assert weights_of(classifier) == weights_of(numbers)
     classifier.save(tmp_path / "model.safetensors")
     assert np.isnan(contractive.load(tmp_path / "model.safetensors").unlabeled)
+
+
+def test_labels_beside_none_are_those_without_it():
+    known = np.arange(len(Y)) % 3 > 0
+    alone = make(max_epochs=2).fit(X[known], Y[known])
+    for labels, unlabeled in (
+        ([int(label) if has else None for label, has in zip(Y, known, strict=True)], float("nan")),
+        (np.where(known, Y, -1).astype(object), -1),
+    ):
+        beside = make(max_epochs=2, unlabeled=unlabeled).fit(X, labels)
+        assert beside.classes_.dtype.kind == "i"
+        assert weights_of(beside) == weights_of(alone)
+    flags = [bool(label % 2) if has else None for label, has in zip(Y, known, strict=True)]
+    assert make(max_epochs=1, unlabeled=float("nan")).fit(X, flags).classes_.tolist() == [False, True]
+
+
+def test_validation_rows_without_a_label_do_not_count():
+    labels = np.where(np.arange(len(Y_VALID)) % 2, Y_VALID, -1)
+    some = make(max_epochs=2, unlabeled=-1).fit(X, FEW, validation_data=(X_VALID, labels))
+    odd = make(max_epochs=2, unlabeled=-1).fit(X, FEW, validation_data=(X_VALID[1::2], Y_VALID[1::2]))
+    assert some.validation_error_curve_ == odd.validation_error_curve_
+    with pytest.raises(ValueError, match="`validation_data` must have labels; got 5 rows without"):
+        make(unlabeled=-1).fit(X, FEW, validation_data=(X_VALID[:5], np.full(5, -1)))
+    with pytest.raises(TypeError, match="`validation_data` must hold labels of the kind"):
+        make().fit(X, Y, validation_data=(X_VALID[:5], [None] * 5))
+
+
+def test_rows_beyond_the_arithmetic_of_a_frozen_encoder_are_refused():
+    for kind in (ContractiveClassifier, TangentNeighborsClassifier):
+        with pytest.raises(ValueError, match="`X` must"):
+            make(kind).fit(X.astype(float) * 1e200, Y)
+    with pytest.raises(ValueError, match="`validation_data` must"):
+        make().fit(X, Y, validation_data=(X_VALID.astype(float) * 1e200, Y_VALID))
+
+
+def test_what_is_given_as_a_path_or_as_missing_is_written_down(tmp_path):
+    fitted = make(ManifoldTangentClassifier, max_epochs=1, tangent_cache=tmp_path / "cache", unlabeled=pandas.NA).fit(
+        X, Y
+    )
+    fitted.save(tmp_path / "model")
+    loaded = contractive.load(tmp_path / "model")
+    assert loaded.tangent_cache == str(tmp_path / "cache")
+    assert np.isnan(loaded.unlabeled)
+    np.testing.assert_array_equal(loaded.predict_proba(X_VALID), fitted.predict_proba(X_VALID))
+
+
+def test_a_tangent_cache_that_cannot_be_is_refused_before_training(tmp_path):
+    (tmp_path / "file").write_text("")
+    for cache in (tmp_path / "file", tmp_path / "file" / "below", ""):
+        classifier = make(ManifoldTangentClassifier, representation=CAE, tangent_cache=cache)
+        with pytest.raises(ValueError, match="`tangent_cache` must be a folder that can be written to, or made; got"):
+            classifier.fit(X, Y)
+        assert not hasattr(classifier, "representation_")
 
 
 def test_columns_in_another_order_are_refused():

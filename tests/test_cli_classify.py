@@ -258,6 +258,9 @@ def inputs(tmp_path: Path, colors: Path) -> None:
         (["digits", "--labels", "y.npy"], ["--labels", "'digits'", "labels of its own"]),
         (["digits", "--array", "X"], ["--array", "'digits'", "got 'X'"]),
         (["gone"], ["'gone'", "neither a data set nor a file"]),
+        (["digits", "--unlabeled", f"1{'0' * 23}"], ["`--unlabeled`", "64 bits", "'1000"]),
+        (["digits", "--fine-tuning-penalty", "spectral"], ["`--fine-tuning-contraction`", "`--fine-tuning-penalty`"]),
+        (["digits", "--model", "mtc", "--tangent-cache", "two.npz"], ["`tangent_cache`", "folder", "'two.npz'"]),
         # Few labels.
         (["digits", "--n-labels", "5"], ["`--n-labels`", "at least the number of classes, 10; got 5."]),
         (["digits", "--n-labels", "1298"], ["`--n-labels`", "at most the number of labelled rows, 1297; got 1298."]),
@@ -268,11 +271,11 @@ def inputs(tmp_path: Path, colors: Path) -> None:
         (["digits", "--representation", "cae", "--layers", "3"], ["`--layers`", "without --representation", "'cae'"]),
         (["digits", "--representation", "cae", "--contraction", "1"], ["`--contraction`", "without --representation"]),
         (["digits", "--layers", "3,"], ["`--layers`", "whole number", "commas", "''"]),
-        (["digits", "--layers", "0"], ["`representation`", "`n_components`", ">= 1", "got 0"]),
+        (["digits", "--layers", "0"], ["`--layers`", ">= 1", "got 0"]),
         (["digits", "--layer-model", "stacked"], ["--layer-model", "'stacked'", "cae+h"]),
         (["digits", "--layer-model", "ae", "--contraction", "1"], ["`contraction`", "0 for --layer-model ae", "1.0"]),
-        (["digits", "--contraction", "-1"], ["`representation`: `layers[0]`: `contraction`", ">= 0", "-1.0"]),
-        (["digits", "--pretraining-epochs", "0"], ["`representation`", "`max_epochs`", ">= 1", "got 0"]),
+        (["digits", "--contraction", "-1"], ["`--contraction` must be >= 0", "-1.0"]),
+        (["digits", "--pretraining-epochs", "0"], ["`--pretraining-epochs`", ">= 1", "got 0"]),
         # Fine-tuning.
         (["digits", "--model", "tangents"], ["--model", "'tangents'", "mtc"]),
         (["digits", "--n-tangents", "3"], ["`--n-tangents`", "--model mtc", "--model classifier"]),
@@ -285,9 +288,9 @@ def inputs(tmp_path: Path, colors: Path) -> None:
         (["digits", "--max-norm", "0"], ["`max_norm`", "> 0", "0.0"]),
         (["digits", "--smoothness", "random"], ["--smoothness", "'random'", "spectral"]),
         (["digits", "--batch-size", "few"], ["`--batch-size`", "whole number", "'few'"]),
-        (["digits", "--epochs", "0"], ["`max_epochs`", ">= 1", "0"]),
+        (["digits", "--epochs", "0"], ["`--epochs`", ">= 1", "0"]),
         (["digits", "--image-shape", "3x3"], ["--image-shape", "64 features", "'3x3'"]),
-        (["digits", "--seed", "-1"], ["`random_state`", "-1"]),
+        (["digits", "--seed", "-1"], ["`--seed`", "-1"]),
     ],
 )
 def test_classify_refuses(refused: Callable[..., None], inputs: None, options: list[object], words: list[str]):

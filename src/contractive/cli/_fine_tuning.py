@@ -37,12 +37,21 @@ _OF_LAYERS = {  # the options that make a representation, and how they are typed
     "loss": "--loss",
     "pretraining_epochs": "--pretraining-epochs",
 }
-# Parameters whose names are those of pre-training too: what is wrong with them is said of the option.
+# Parameters that are typed by another name: what is wrong with them is said of the option.
 _RENAMED = {
+    "max_epochs": "--epochs",
+    "random_state": "--seed",
+    "unlabeled": "--unlabeled",
     "contraction": "--fine-tuning-contraction",
     "penalty": "--fine-tuning-penalty",
     "n_probes": "--fine-tuning-probes",
 }
+_RENAMED_IN_LAYERS = {
+    "contraction": "--contraction",
+    "max_epochs": "--pretraining-epochs",
+    "n_components": "--layers",
+}
+_OF_A_LAYER = r"`representation`: (?:`layers\[\d+\]`: )?"
 
 
 class Job(NamedTuple):
@@ -211,9 +220,17 @@ def _fit_into(
             ) from interrupt
         raise Interrupted(f"interrupted; {finished(folder, estimator)}.") from interrupt
     except (TypeError, ValueError, FloatingPointError) as error:
-        message = re.sub(r"^`(\w+)`", lambda name: f"`{_RENAMED.get(name[1], name[1])}`", str(error))
+        message = _of_options(str(error))
         held = f" {finished(folder, estimator)}." if folder.is_published else ""
         raise type(error)(message + held) from error
+
+
+def _of_options(message: str) -> str:
+    """What is said of parameters, said of what was typed."""
+    of_layers = re.match(_OF_A_LAYER, message)
+    names = _RENAMED if of_layers is None else _RENAMED_IN_LAYERS
+    own = message if of_layers is None else message[of_layers.end() :]
+    return re.sub(r"`(\w+)`", lambda name: f"`{names.get(name[1], name[1])}`", own)
 
 
 def _filters(estimator: Any) -> Any:

@@ -9,6 +9,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Measured", "keep_few_labels", "measure", "read_unlabeled"]
 
+_INT64 = 1 << 63
+
 
 class Measured(NamedTuple):
     """How well a classifier does.
@@ -31,7 +33,7 @@ def read_unlabeled(text: str | None, labels: np.ndarray) -> Any:
     """What was typed for "no label", of the type of the labels.
 
     Raises:
-        ValueError: if it is no number and the labels are, or if the labels are booleans.
+        ValueError: if it is no number and the labels are, no number that they could be, or if they are booleans.
     """
     if text is None or labels.dtype.kind == "U":
         return text
@@ -39,9 +41,12 @@ def read_unlabeled(text: str | None, labels: np.ndarray) -> Any:
         raise ValueError(f"`--unlabeled` must not be given for labels that are True or False; got {text!r}.")
     for kind in (int, float):
         try:
-            return kind(text)
+            number = kind(text)
         except ValueError:
             continue
+        if isinstance(number, int) and not -_INT64 <= number < _INT64:
+            raise ValueError(f"`--unlabeled` must be a number of at most 64 bits; got {text!r}.")
+        return number
     raise ValueError(f"`--unlabeled` must be a number, as the labels are; got {text!r}.")
 
 
@@ -58,7 +63,7 @@ def keep_few_labels(labels: np.ndarray, unlabeled: Any, n_labels: int, seed: int
         The labels, and what stands for no label among them. Booleans become 0 and 1.
 
     Raises:
-        ValueError: if `n_labels` is out of its range.
+        ValueError: if `n_labels` is out of its range, or a label has no place among signed numbers.
     """
     import numpy as np
 
@@ -74,6 +79,8 @@ def keep_few_labels(labels: np.ndarray, unlabeled: Any, n_labels: int, seed: int
     kept[known[draw_evenly(labels[known], n_labels, seed)]] = True
     if unlabeled is None:
         unlabeled = _unused_value(classes)
+    if labels.dtype.kind == "u" and labels.max() >= _INT64:
+        raise ValueError(f"the labels must be below 2^63 for `--n-labels`; got {labels.max()}.")
     wide = labels.astype(np.int64) if labels.dtype.kind in "bui" else labels  # so that -1 has a place
     return np.where(kept, wide, unlabeled), unlabeled
 

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.frozen import FrozenEstimator
-from sklearn.utils import check_random_state
+from sklearn.utils import check_random_state, column_or_1d
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .._validation import check_count, check_rows, shown
@@ -30,13 +30,18 @@ from ._fine_tuning import (
     with_output_layer,
 )
 from ._fitting import call_all, checked_weights, draw_seed
-from ._labels import encode_labels, known_labels, split_stratified
+from ._labels import encode_labels, is_unlabeled, known_labels, split_stratified
 from ._parameters import batch_size, check_closed_form, check_fine_tuning, check_training
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
 __all__ = ["BaseClassifier", "fit_representation"]
+
+
+def _largest(dtype: Any) -> float:
+    """The largest number of an arithmetic."""
+    return float(jnp.finfo(dtype).max)
 
 
 def chosen_representation(owner: Any, X: Any, default: Any) -> Any:
@@ -177,8 +182,8 @@ class BaseClassifier(ClassifierMixin, BaseEstimator):
             y: labels of shape (n_samples,): numbers, strings or booleans; `unlabeled` where there is none.
             sample_weight: what each row counts, of shape (n_samples,), >= 0. None for all the same.
             validation_data: rows and labels, (X_valid, y_valid), that are not trained on: the weights of the epoch with
-                the least error rate on them are kept. None for the last epoch's, or for rows held out of X with
-                `early_stopping`.
+                the least error rate on them are kept; rows without a label do not count. None for the last epoch's, or
+                for rows held out of X with `early_stopping`.
 
         Returns:
             The estimator itself.
@@ -195,12 +200,14 @@ class BaseClassifier(ClassifierMixin, BaseEstimator):
         weights = checked_weights(sample_weight, rows.shape[0])
         rng = check_random_state(self.random_state)
         seed, self._seed = draw_seed(rng), draw_seed(rng)
-        held_out, kept = self._held_out(rows, encoded, weights, classes, validation_data)
+        chosen = chosen_representation(self, X, self._default_representation())
+        if isinstance(chosen, FrozenEstimator):  # whose arithmetic the rows must fit
+            check_rows(rows, largest=_largest(chosen.estimator.model_.dtype))
+        held_out, kept = self._held_out(rows, encoded, weights, classes, chosen, validation_data)
         numbers = np.arange(len(encoded)) if kept is None else kept
         size = batch_size(self.batch_size, len(numbers), at_most_rows=True)
         if weights is not None and not weights[numbers[encoded[numbers] >= 0]].any():
             raise ValueError("`sample_weight` must have a value > 0 among the labelled rows; got zeros only.")
-        chosen = chosen_representation(self, X, self._default_representation())
         check_closed_form(self.penalty, one_layer=_is_one_dense_layer(chosen))
         self._check_representation(chosen, rows.shape[1])
         for attribute in ("classifier_", "representation_", "best_epoch_"):
@@ -350,18 +357,26 @@ class BaseClassifier(ClassifierMixin, BaseEstimator):
         encoded: np.ndarray,
         weights: np.ndarray | None,
         classes: np.ndarray,
+        representation: Any,
         validation_data: tuple[Any, Any] | None,
     ) -> tuple[HeldOut | None, np.ndarray | None]:
         """The rows by which the best epoch is chosen, and which of the others are trained on where not all are."""
         if validation_data is not None:
             if not isinstance(validation_data, list | tuple) or len(validation_data) != 2:
                 raise TypeError(f"`validation_data` must be a pair (X, y); got {shown(validation_data)}.")
-            own = check_rows(validation_data[0], name="validation_data")
+            frozen = isinstance(representation, FrozenEstimator)
+            dtype = representation.estimator.model_.dtype if frozen else np.promote_types(rows.dtype, np.float32)
+            own = check_rows(validation_data[0], name="validation_data", largest=_largest(dtype))
             if own.shape[1] != rows.shape[1]:
                 raise ValueError(f"`validation_data` must have {rows.shape[1]} features; got {own.shape[1]}.")
             validate_data(self, validation_data[0], reset=False, skip_check_array=True)  # the features' names
-            numbers = known_labels(classes, validation_data[1], own.shape[0], name="validation_data")
-            return HeldOut(own, numbers), None
+            labels = column_or_1d(validation_data[1])
+            missing = is_unlabeled(labels, self.unlabeled)
+            if missing.all():
+                raise ValueError(f"`validation_data` must have labels; got {len(labels)} rows without.")
+            if missing.any() and len(labels) == own.shape[0]:
+                own, labels = own[~missing], labels[~missing]
+            return HeldOut(own, known_labels(classes, labels, own.shape[0], name="validation_data")), None
         if not self.early_stopping:
             return None, None
         kept, chosen = split_stratified(encoded, float(self.validation_fraction), self._seed)

@@ -27,8 +27,8 @@ class ContractiveClassifier(BaseClassifier):
         representation: an auto-encoder of this package, unfitted: it is cloned and trained on all rows, whatever their
             labels. Or `sklearn.frozen.FrozenEstimator(fitted)`, which is used as it is, so that one pre-training serves
             many fits. None for a `StackedAutoencoder` of two contractive layers.
-        dropout: share of the hidden units of every layer that is left out, anew for every row and update, in [0, 1);
-            of an encoder of the user's own, of the code.
+        dropout: share of the hidden units of every layer that is left out, anew for every update and row (equal rows
+            of a minibatch share it), in [0, 1); of an encoder of the user's own, of the code.
         input_dropout: likewise of the entries of x.
         max_norm: the largest Euclidean norm of a unit's incoming weights, > 0; None for no limit.
         contraction: lambda >= 0 of what `penalty` names, kept on during fine-tuning, on all rows.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -15,6 +16,7 @@ from sklearn.frozen import FrozenEstimator
 from ..corruption import CORRUPTIONS
 from ..models import AutoEncoder, CallableAutoEncoder, Classifier, Model, Stack
 from ..penalties import PENALTIES, PenaltySum
+from ._labels import is_missing
 
 __all__ = [
     "dense_classifier",
@@ -63,6 +65,10 @@ def _plain(name: str, value: Any) -> Any:
             return {"name": type(value).__name__} | {key: _number(field) for key, field in fields.items()}
     if isinstance(value, float) and not math.isfinite(value):
         return {"float": repr(value)}  # which JSON has no word for
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if name == "unlabeled" and value is not None and is_missing(value):  # pandas' own, which stands for NaN
+        return {"float": "nan"}
     if isinstance(value, FrozenEstimator):
         value = value.estimator  # what it was made by; that it was made elsewhere is not written down
     if hasattr(value, "get_params") and not isinstance(value, type):

@@ -10,7 +10,7 @@ from sklearn.utils.multiclass import check_classification_targets
 
 from .._validation import shown
 
-__all__ = ["UNKNOWN", "draw_evenly", "encode_labels", "is_unlabeled", "known_labels", "split_stratified"]
+__all__ = ["UNKNOWN", "draw_evenly", "encode_labels", "is_missing", "is_unlabeled", "known_labels", "split_stratified"]
 
 UNKNOWN = -1  # in the place of a class's number
 
@@ -24,9 +24,12 @@ def encode_labels(X: Any, y: Any, unlabeled: Any) -> tuple[np.ndarray, np.ndarra
         unlabeled: the value that stands for no label; None where every value is a class.
 
     Raises:
+        TypeError: if y holds dates, or labels of several kinds, or `unlabeled` is several values.
         ValueError: if y is not 1-d, of another length than X, holds NaN or continuous values, or names fewer than two
             classes.
     """
+    if np.ndim(unlabeled):
+        raise TypeError(f"`unlabeled` must be one value; got {shown(unlabeled)}.")
     labels = column_or_1d(y, warn=True)
     check_consistent_length(X, labels)
     missing = is_unlabeled(labels, unlabeled)
@@ -39,11 +42,15 @@ def encode_labels(X: Any, y: Any, unlabeled: Any) -> tuple[np.ndarray, np.ndarra
             f"Input y contains {'NaN' if np.isnan(known).any() else 'infinity'}: `y` must hold classes. Give rows "
             "without a label a value of their own and name it by `unlabeled`."
         )
-    if known.dtype.kind == "O" and any(map(_is_missing, known)):
-        row = int(np.flatnonzero(~missing)[[*map(_is_missing, known)].index(True)])
+    if known.dtype.kind == "O" and any(map(is_missing, known)):
+        row = int(np.flatnonzero(~missing)[[*map(is_missing, known)].index(True)])
         raise ValueError(
             f"`y` must hold classes; got a missing value at row {row}. Name such rows by `unlabeled`, float('nan') say."
         )
+    if known.dtype.kind == "O" and not any(isinstance(label, str) for label in known):
+        known = np.array(known.tolist())  # numbers or booleans that stood beside None
+    if known.dtype.kind in "mM":
+        raise TypeError(f"`y` must hold numbers, strings or booleans; got {known.dtype}.")
     check_classification_targets(known)
     try:
         classes, numbers = np.unique(known, return_inverse=True)
@@ -60,12 +67,16 @@ def known_labels(classes: np.ndarray, y: Any, n_rows: int, *, name: str) -> np.n
     """The numbers of labels whose classes are those of the training rows.
 
     Raises:
+        TypeError: if the labels cannot be compared with the classes.
         ValueError: if there is another number of labels than of rows, or a class that was not trained on.
     """
     labels = column_or_1d(y)
     if len(labels) != n_rows:
         raise ValueError(f"`{name}` must have as many labels as rows, {n_rows}; got {len(labels)}.")
-    places = np.searchsorted(classes, labels).clip(0, len(classes) - 1)
+    try:
+        places = np.searchsorted(classes, labels).clip(0, len(classes) - 1)
+    except TypeError as error:
+        raise TypeError(f"`{name}` must hold labels of the kind that was trained on; got others ({error}).") from error
     wrong = classes[places] != labels
     if wrong.any():
         raise ValueError(
@@ -121,12 +132,12 @@ def is_unlabeled(labels: np.ndarray, unlabeled: Any) -> np.ndarray:
     """
     if unlabeled is None:
         return np.zeros(len(labels), bool)
-    if _is_missing(unlabeled):
-        return np.array([*map(_is_missing, labels.tolist())], bool)
-    return np.array([not _is_missing(label) and bool(label == unlabeled) for label in labels.tolist()], bool)
+    if is_missing(unlabeled):
+        return np.array([*map(is_missing, labels.tolist())], bool)
+    return np.array([not is_missing(label) and bool(label == unlabeled) for label in labels.tolist()], bool)
 
 
-def _is_missing(label: Any) -> bool:
+def is_missing(label: Any) -> bool:
     """Whether it is None, NaN or pandas' own missing value, none of which equals itself."""
     if label is None:
         return True

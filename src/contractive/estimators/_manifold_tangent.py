@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from sklearn.frozen import FrozenEstimator
 
 from .._validation import check_count, check_interval, shown
 from ..penalties import Penalty
@@ -15,7 +16,7 @@ from ._base_classifier import BaseClassifier
 from ._contractive import ContractiveAutoencoder
 from ._fitting import Callback, reporter
 from ._stacked import StackedAutoencoder
-from ._tangent_planes import check_n_tangents, resolve_n_tangents, tangent_planes
+from ._tangent_planes import check_n_tangents, named_outline, resolve_n_tangents, tangent_planes
 
 __all__ = ["ManifoldTangentClassifier"]
 
@@ -40,8 +41,8 @@ class ManifoldTangentClassifier(BaseClassifier):
         tangent_cache: a folder that keeps the tangent planes, as float16, so that other fits with the same rows, frozen
             representation and `n_tangents` need not find them again; None keeps none. 2 bytes a row, tangent and
             feature; nothing is ever removed from it.
-        dropout: share of the hidden units of every layer that is left out, anew for every row and update, in [0, 1);
-            of an encoder of the user's own, of the code.
+        dropout: share of the hidden units of every layer that is left out, anew for every update and row (equal rows
+            of a minibatch share it), in [0, 1); of an encoder of the user's own, of the code.
         input_dropout: likewise of the entries of x.
         max_norm: the largest Euclidean norm of a unit's incoming weights, > 0; None for no limit.
         contraction: lambda >= 0 of what `penalty` names, kept on during fine-tuning, on all rows.
@@ -180,10 +181,14 @@ class ManifoldTangentClassifier(BaseClassifier):
         check_count("n_tangent_probes", self.n_tangent_probes, low=0)
         if not isinstance(self.tangent_cache, str | os.PathLike | None):
             raise TypeError(f"`tangent_cache` must be the path of a folder, or None; got {shown(self.tangent_cache)}.")
+        if self.tangent_cache is not None:
+            _check_folder(os.fspath(self.tangent_cache))
 
     def _check_representation(self, representation: Any, n_features: int) -> None:
         """Refuse more tangents than there can be before anything is trained."""
         self._n_tangents = resolve_n_tangents(self.n_tangents, representation, n_features)
+        if self.tangent_cache is not None and isinstance(representation, FrozenEstimator):
+            named_outline(representation.estimator.model_)
 
     def _tangents(self, rows: Any) -> np.ndarray | None:
         """The tangent plane at each row by the representation, in memory or mapped."""
@@ -192,3 +197,11 @@ class ManifoldTangentClassifier(BaseClassifier):
         report = reporter(self) if self.callbacks else None
         cache = None if self.tangent_cache is None else Path(self.tangent_cache)
         return tangent_planes(self.representation_, rows, self._n_tangents, cache=cache, report=report)
+
+
+def _check_folder(path: str) -> None:
+    """Refuse what is no folder, and can become none, before anything is trained."""
+    places = [Path(path).absolute(), *Path(path).absolute().parents]
+    nearest = next(place for place in places if place.exists())
+    if not path or not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
+        raise ValueError(f"`tangent_cache` must be a folder that can be written to, or made; got {path!r}.")

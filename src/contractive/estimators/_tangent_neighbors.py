@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.frozen import FrozenEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -109,11 +110,14 @@ class TangentNeighborsClassifier(ClassifierMixin, BaseEstimator):
                 f"`n_neighbors` must be at most the number of labelled rows, {known.sum()}; got {self.n_neighbors}."
             )
         chosen = chosen_representation(self, X, ContractiveAutoencoder())
+        if isinstance(chosen, FrozenEstimator):  # whose arithmetic the rows must fit
+            check_rows(rows, largest=float(jnp.finfo(chosen.estimator.model_.dtype).max))
         # Two planes whose directions together fill the space always meet.
         n_tangents = resolve_n_tangents(self.n_tangents, chosen, rows.shape[1], most=(rows.shape[1] - 1) // 2)
         seed = draw_seed(check_random_state(self.random_state))
         representation = fit_representation(self, chosen, X, None, seed=seed)
-        planes = tangent_planes(representation, rows[known], n_tangents)
+        # Where planes nearly share directions, distances between them are what rounding to float16 makes of them.
+        planes = tangent_planes(representation, rows[known], n_tangents, is_mapped=False)
         self.representation_, self.classes_ = representation, classes
         self._numbers, self._rows = encoded[known], self._floats(rows[known])
         self._planes, self._n_tangents = planes, n_tangents
@@ -145,7 +149,7 @@ class TangentNeighborsClassifier(ClassifierMixin, BaseEstimator):
             reference = jnp.asarray(self._rows), jnp.asarray(self._planes, floats.dtype)
             for start in range(0, len(floats), block):
                 part = slice(start, start + block)
-                planes = tangent_planes(self.representation_, rows[part], self._n_tangents)
+                planes = tangent_planes(self.representation_, rows[part], self._n_tangents, is_mapped=False)
                 # The last block is filled up, so that it compiles nothing of its own.
                 missing = min(block, len(floats)) - len(planes)
                 own = np.pad(floats[part], ((0, missing), (0, 0))), np.pad(planes, ((0, missing), (0, 0), (0, 0)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -14,11 +15,12 @@ from sklearn.frozen import FrozenEstimator
 
 from .._validation import check_choice, check_count
 from ..geometry import map_tangents, max_tangents
+from ..models import Model
 from ._base import BaseAutoencoder, precision
 from ._describe import model_arrays, model_outline
 from ._stacked import StackedAutoencoder
 
-__all__ = ["MAX_BYTES", "TangentProgress", "check_n_tangents", "resolve_n_tangents", "tangent_planes"]
+__all__ = ["MAX_BYTES", "TangentProgress", "check_n_tangents", "named_outline", "resolve_n_tangents", "tangent_planes"]
 
 MAX_BYTES = 1 << 30
 """What planes may take in memory; more of them are mapped."""
@@ -94,6 +96,7 @@ def tangent_planes(
     *,
     cache: Path | None = None,
     report: Callable[[TangentProgress], object] | None = None,
+    is_mapped: bool = True,
 ) -> np.ndarray:
     """The tangent plane at each row, of shape (rows, tangents, features); see `geometry.map_tangents`.
 
@@ -106,6 +109,8 @@ def tangent_planes(
         n_tangents: how many directions; for 0 each plane is one row of zeros.
         cache: the folder in which planes are kept for other fits; None for none.
         report: called now and then while it goes on.
+        is_mapped: whether more than `MAX_BYTES` of them are mapped, rounded to float16, where they are orthonormal to a
+            thousandth only.
 
     Raises:
         ValueError: if `n_tangents` is more than the Jacobian's highest rank.
@@ -123,7 +128,7 @@ def tangent_planes(
             rows,
             n_tangents,
             uint8_scale=representation._uint8_scale,
-            max_bytes=MAX_BYTES if kept is None else 0,
+            max_bytes=0 if kept is not None else MAX_BYTES if is_mapped else sys.maxsize,
             folder=cache,
             on_chunk=None if report is None else lambda done: report(TangentProgress(done, rows.shape[0])),
         )
@@ -134,6 +139,21 @@ def tangent_planes(
         with suppress(PermissionError):  # where a file that is open cannot be removed
             Path(planes.filename).unlink()
     return planes
+
+
+def named_outline(model: Model) -> dict[str, Any]:
+    """What an encoder is besides its arrays, for a cache to tell it from others.
+
+    Raises:
+        TypeError: if the encoder, or its nonlinearity, is the user's own, which nothing tells from another.
+    """
+    try:
+        outline = model_outline(model)
+    except TypeError as error:
+        raise TypeError(f"`tangent_cache` must be None with a function of the user's own: {error}") from error
+    if "own" in outline:
+        raise TypeError("`tangent_cache` must be None with an encoder of the user's own, as it has no name to keep by.")
+    return outline
 
 
 def _read_planes(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:
@@ -152,9 +172,7 @@ def _digest(representation: BaseAutoencoder, rows: Any, n_tangents: int) -> str:
         TypeError: if the encoder, or its nonlinearity, is the user's own, which nothing tells from another.
     """
     model = representation.model_
-    outline = model_outline(model)
-    if "own" in outline:
-        raise TypeError("`tangent_cache` must be None with an encoder of the user's own, as it has no name to keep by.")
+    outline = named_outline(model)
     facts = [_CACHE_VERSION, outline, representation._uint8_scale, n_tangents]
     parts = [rows.data, rows.indices, rows.indptr] if hasattr(rows, "indptr") else [rows]
     found = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
