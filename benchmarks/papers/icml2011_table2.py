@@ -30,13 +30,17 @@ PUBLISHED = {
     "rect": (1.48, 1.21),
     "rect_img": (21.86, 21.54),
 }
-# Per data set and depth: the contraction, and the line of the search.
-CHOICES: dict[tuple[str, int], tuple[float, str | None]] = {}
+# Rectangles have 1,000 training rows, a tenth of the others, and go through them as much more often.
+RECTANGLES = {**LAYER, "max_epochs": 1000}
+OF_RECTANGLES = {**FINE_TUNING, "learning_rate": 1e-3, "max_epochs": 500}
+# Per data set and depth: the line of the search.
+CHOICES = {("rect", 1): "icml2011-table2:5"}
 
 
 def _row(data: str, depth: int) -> Row:
-    contraction, line = CHOICES.get((data, depth), (LAYER["contraction"], None))
-    settings = {"layers": [{**LAYER, "contraction": contraction}] * depth, "classifier": FINE_TUNING}
+    line = CHOICES.get((data, depth))
+    layer, fine_tuning = (RECTANGLES, OF_RECTANGLES) if data == "rect" else (LAYER, FINE_TUNING)
+    settings = {"layers": [layer] * depth, "classifier": fine_tuning}
     published = test_error(PUBLISHED[data][depth - 1])
     return Row(f"{data.removeprefix('mnist_')}-cae{depth}", f"CAE-{depth}", data, classify, settings, published, line)
 
