@@ -166,7 +166,8 @@ def classify(
         str,
         typer.Option(
             metavar="N",
-            help="Directions of the tangent plane at a row; auto: 15, or the encoder's rank.",
+            help="Directions of the tangent plane at a row; auto: 15, or fewer where the encoder's rank or "
+            "half of the features are.",
             rich_help_panel=_TANGENTS,
         ),
     ] = "auto",
