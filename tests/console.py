@@ -32,11 +32,11 @@ def without_report(arguments: tuple[object, ...]) -> list[str]:
 
 
 def run_here() -> int:
-    """Call `main` on the present `sys.argv`; the exit code."""
-    from contractive.cli import main
+    """Run the command line on the present `sys.argv`, without the end of the process; the exit code."""
+    from contractive.cli import run
 
     try:
-        main()
+        run()
     except SystemExit as leave:
         return leave.code if isinstance(leave.code, int) else int(leave.code is not None)
     return 0

@@ -4,6 +4,7 @@ import base64
 import json
 import re
 import shutil
+import time
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from console import Outcome, assert_one_line, call_in
+from console import Outcome, assert_one_line, call_in, interrupt, start
 from contractive import ContractiveAutoencoder, DenoisingAutoencoder, StackedAutoencoder, geometry
 from contractive.models import initialize
 from contractive.plots import as_pictures, picture_shape
@@ -305,6 +306,40 @@ def test_pictures_are_what_they_should_be(tmp_path: Path):
     )
 
 
+def test_one_feature_of_doubles_has_a_page_and_lines_to_be_seen():
+    rows = np.random.default_rng(0).normal(size=(30, 1))
+    estimator = small(n_components=5, loss="squared_error").fit(rows)
+    page = Page(render_report(estimator, rows))
+    points = [own["points"] for tag, own in page.elements if tag == "polyline"]
+    assert points
+    assert all(len(line.split()) > 1 for line in points[-20:])
+
+
+def test_named_columns_are_no_picture():
+    frame = pd.DataFrame(np.random.default_rng(0).normal(size=(30, 16)), columns=[f"col{k}" for k in range(16)])
+    estimator = small(n_components=4, loss="squared_error").fit(frame)
+    assert "col7" in render_report(estimator, frame.to_numpy())
+    assert "col7" not in render_report(estimator, frame.to_numpy(), image_shape=(4, 4))
+
+
+def test_page_tells_what_was_trained_on_from_what_is_shown(cae: ContractiveAutoencoder):
+    config = {"data": {"name": "old.npy", "shape": [1000, 64]}}
+    facts = Page(render_report(cae, X, about=About("run", "new.npy", config), n_rows=20)).facts()
+    assert facts["Data"] == "old.npy"
+    assert facts["Rows trained on"].startswith("1,000 of")
+    assert facts["Rows shown here"] == f"of new.npy, which has {len(X):,}"
+    odd = Page(
+        render_report(cae, X, about=About("run", "new.npy", {"data": {"name": "", "shape": [-5, 8]}}), n_rows=20)
+    )
+    assert odd.facts()["Data"] == "new.npy"
+    assert odd.facts()["Rows trained on"].startswith(f"{len(X):,} of")
+
+
+def test_a_name_that_is_no_utf_8_is_shown_as_far_as_it_goes(cae: ContractiveAutoencoder, tmp_path: Path):
+    write_report(tmp_path / "r.html", cae, X, about=About("bad\udcff", "data"), n_rows=20)
+    assert "bad?" in (tmp_path / "r.html").read_text()
+
+
 def test_charts_place_values_where_they_belong():
     chart = line_chart([Line([0, 10], [1.0, 100.0])], x_label="x", y_label="y", summary="s", y_log=True)
     assert chart.lines == [("52.0,180.0 344.0,12.0", "")]
@@ -313,6 +348,10 @@ def test_charts_place_values_where_they_belong():
     assert [place for place, _ in chart.y_ticks] == pytest.approx([180, 96, 12])
     flat = line_chart([Line([1], [0.0])], x_label="x", y_label="y", summary="s", y_log=True)
     assert flat.lines == []
+    same = np.array([1.0, 1 + 2.3e-16, 1 - 1.2e-16])  # but for rounding
+    assert len(histogram(same, x_label="x", y_label="y", summary="s").bars) == 3
+    small_steps = line_chart([Line([0, 1], [0.0, 3e-15])], x_label="x", y_label="y", summary="s")
+    assert [text for _, text in small_steps.y_ticks] == ["0", "1e-15", "2e-15", "3e-15"]
     many = Line(np.arange(31), np.arange(31), "many", low=np.arange(31) - 1, high=np.arange(31))
     two = line_chart([Line([0], [0]), many], x_label="x", y_label="y", summary="s")
     assert [bool(band) for band in two.bands] == [False, True]
@@ -329,6 +368,39 @@ def trained(module_quickly_compiled: None, tmp_path_factory: pytest.TempPathFact
     assert (outcome.code, outcome.err) == (0, "")
     assert outcome.out.splitlines()[-1].endswith("filters.png, report.html")
     return folder
+
+
+def test_what_trained_stays_where_the_report_cannot_be_written(trained: Path, monkeypatch: pytest.MonkeyPatch):
+    def refuse(*arguments: object, **options: object) -> None:
+        raise ValueError("no page of this.")
+
+    monkeypatch.setattr("contractive.report.write_report", refuse)
+    arguments = ["train", "x.npy", "--components", 2, "--epochs", 1, "--out", "other", "--report"]
+    assert_one_line(call_in(trained, *arguments), "no page of this. other holds all but report.html.")
+    assert "model.safetensors" in {path.name for path in (trained / "other").iterdir()}
+
+
+def test_the_report_of_a_lone_model_file_replaces_nothing_unasked(trained: Path):
+    (trained / "lone").mkdir()
+    shutil.copy(trained / "run" / "model.safetensors", trained / "lone" / "model.safetensors")
+    (trained / "lone" / "report.html").write_text("mine")
+    arguments = ["report", "lone/model.safetensors", "x.npy"]
+    assert_one_line(call_in(trained, *arguments), "'lone/report.html' exists", "--overwrite")
+    assert (trained / "lone" / "report.html").read_text() == "mine"
+    assert call_in(trained, *arguments, "--overwrite").code == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("delay", np.linspace(1, 7, 13).tolist())
+def test_ctrl_c_ends_a_report_in_a_line(trained: Path, tmp_path: Path, delay: float):
+    shutil.copytree(trained, tmp_path / "there")
+    (tmp_path / "there" / "run" / "report.html").unlink(missing_ok=True)
+    process = start("report", "run", folder=tmp_path / "there")
+    time.sleep(delay)
+    outcome = interrupt(process)
+    if outcome.code:  # it may have been done
+        assert (outcome.code, outcome.err) == (130, "contractive: interrupted.\n")
+        assert not (tmp_path / "there" / "run" / "report.html").exists()
 
 
 def test_train_writes_the_page_that_report_writes(trained: Path):

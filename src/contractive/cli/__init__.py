@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
 from typing import Annotated, Any
@@ -17,7 +18,7 @@ from ._report import report
 from ._reproduce import reproduce
 from ._train import train
 
-__all__ = ["app", "main"]
+__all__ = ["app", "main", "run"]
 
 app = typer.Typer(
     name="contractive",
@@ -33,6 +34,18 @@ _UsageError: type[Any] = typer.BadParameter.__mro__[1]  # click's, which newer v
 
 
 def main() -> None:
+    """Run the command line, and leave at once after Ctrl-C: where it met JAX in the middle, its end would crash."""
+    try:
+        run()
+    except SystemExit as leaving:
+        if leaving.code != _INTERRUPTED:
+            raise
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(_INTERRUPTED)
+
+
+def run() -> None:
     """Run the command line; every wrong input ends in one line on standard error and exit code 2."""
     warnings.showwarning = lambda message, *rest: _complain(str(message))
     try:

@@ -63,16 +63,17 @@ def report(
     """
     if out is not None and out.suffix != ".html":
         raise ValueError(f"`--out` must end in .html; got {str(out)!r}.")
-    if out is not None and out.exists() and not overwrite:
-        raise FileExistsError(f"{str(out)!r} exists; choose another --out or pass --overwrite to replace it.")
-    estimator = load_autoencoder(run, " Report the run of its representation.")
     folder = run if run.is_dir() else run.parent
+    path = folder / REPORT if out is None else out
+    # The report of a run folder is the run's own, to be made again.
+    if (out is not None or run.is_file()) and path.exists() and not overwrite:
+        raise FileExistsError(f"{str(path)!r} exists; choose another --out or pass --overwrite to replace it.")
+    estimator = load_autoencoder(run, " Report the run of its representation.")
     config = read_named(folder / _CONFIG) if (folder / _CONFIG).is_file() else {}
     source = _source(run, data, array, config)
     shown = image_shape
     if shown is None and data is None and config.get("image_shape") is not None:
         shown = str(config["image_shape"])
-    path = folder / REPORT if out is None else out
     echo = write_run_report(
         path, estimator, source, run=run, config=config, image_shape=shown, n_rows=n_rows, seed=seed
     )

@@ -276,9 +276,12 @@ def train(
             folder.write_pictures(estimator.components_, shape, curves)
         finally:
             folder.discard()
-    if report:  # on finished files: Ctrl-C ends it at once and takes nothing away
+    if report:  # on finished files: what ends it takes nothing away
         path = folder.path / REPORT
-        write_run_report(path, estimator, source, run=folder.path, config=job, image_shape=image_shape)
+        try:
+            write_run_report(path, estimator, source, run=folder.path, config=job, image_shape=image_shape)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"{error} {folder.path} holds all but {REPORT}.") from error
     written = "model.safetensors, config.json, history.jsonl, curves.png, filters.png"
     typer.echo(f"wrote {folder.path}: {written}{f', {REPORT}' if report else ''}")
 

@@ -13,6 +13,7 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 16, 12, 40
 _MOST_POINTS = 400
 _MOST_BINS = 40
 _MOST_DOTS = 30
+_SAME = 1e-6
 
 
 class Line(NamedTuple):
@@ -188,8 +189,8 @@ def _positive(line: Line, y_log: bool) -> Line:
 
 
 def _spread(low: float, high: float, is_log: bool) -> tuple[float, float]:
-    """Limits that are not the same."""
-    if high > low:
+    """Limits that are not the same, as far as rounding goes."""
+    if high - low > _SAME * max(abs(low), abs(high)):
         return low, high
     if is_log:
         return low / 2, low * 2
@@ -207,7 +208,8 @@ def _ticks(low: float, high: float, most: int) -> list[float]:
     power = 10.0 ** math.floor(math.log10(raw))
     step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= raw * (1 - 1e-9))
     first = math.ceil(low / step - 1e-9)
-    return [round(number * step, 12) for number in range(first, math.floor(high / step + 1e-9) + 1)]
+    digits = 12 - math.floor(math.log10(step))  # of the step, whatever its size
+    return [round(number * step, digits) for number in range(first, math.floor(high / step + 1e-9) + 1)]
 
 
 def _log_ticks(low: float, high: float) -> list[float]:

@@ -68,7 +68,8 @@ def write_report(
         ValueError: as `render_report`.
         OSError: if the file cannot be written; what was there stays.
     """
-    page = render_report(estimator, X, about=about, image_shape=image_shape, n_rows=n_rows, seed=seed).encode()
+    text = render_report(estimator, X, about=about, image_shape=image_shape, n_rows=n_rows, seed=seed)
+    page = text.encode(errors="replace")  # of a name that is no UTF-8
     write_atomically(Path(path), lambda stream: stream.write(page))
     return len(page)
 
@@ -88,7 +89,7 @@ def render_report(
         estimator: fitted, of dense layers with nonlinearities of this package.
         X: the data, of shape (n_samples, n_features), as for its `transform`.
         about: what the page says besides; None for nothing.
-        image_shape: as for `plots.draw_rows`; None to guess.
+        image_shape: as for `plots.draw_rows`; None to guess, but for named columns, which are no pictures.
         n_rows: how many rows of the data are drawn and looked at, at most, >= 1.
         seed: what the draw and all else that is random depends on.
 
@@ -109,7 +110,9 @@ def render_report(
         (True, False)
     """
     about = About() if about is None else about
-    shape = picture_shape(estimator.n_features_in_, image_shape)
+    # Columns with names are no pixels, unless it is said.
+    has_names = vars(estimator).get("feature_names_in_") is not None and image_shape is None
+    shape = None if has_names else picture_shape(estimator.n_features_in_, image_shape)
     description, weights = describe_model(estimator.model_)
     with warnings.catch_warnings():
         # Rows are drawn from plain arrays, also for a model that was fitted with names.
@@ -248,7 +251,8 @@ def _rows(measured: Measured, shape: ImageShape | None) -> dict[str, Any]:
         return [number(float(error)) for error in errors[places]]
 
     of_what = "the corrupted input, and should look like the input itself" if corrupted is not None else "the input"
-    signed = "blue is less, red is more" if shape else "the line is zero"
+    in_colours = shape is not None and len(shape) == 3
+    signed = "the line is zero" if shape is None else "grey is none" if in_colours else "blue is less, red is more"
     return {
         "inputs": small(inputs),
         "corrupted": None if corrupted is None else small(corrupted),

@@ -100,7 +100,8 @@ def thumbnails(
 def _profile(row: np.ndarray, limits: tuple[float, float]) -> Thumbnail:
     low, high = limits
     places = np.unique(np.linspace(0, len(row) - 1, min(len(row), _MOST_POINTS)).round().astype(int))
-    x = np.linspace(0, 100, len(places)) if len(places) > 1 else np.full(1, 50.0)
+    places = np.repeat(places, 2) if len(places) == 1 else places  # a line, as one point is nothing to be seen
+    x = np.linspace(0, 100, len(places))
     extent = (high - low) or 1.0
 
     def down(value: np.ndarray) -> np.ndarray:

@@ -98,8 +98,9 @@ def lede_of(estimator: BaseAutoencoder, sample: Sample, about: About) -> str:
     article = "An" if kind[0] in "aeiou" else "A"
     return (
         f"{article} {kind} with a code of {estimator.model_.n_hidden:,} unit{'s' * (estimator.model_.n_hidden != 1)} "
-        f"learned from {rows:,} rows of {about.data} in {epochs:,} epoch{'s' * (epochs != 1)} and "
-        f"{_duration(seconds)}. This page shows what it keeps of its input, what it ignores, and lets you try it."
+        f"learned from {rows:,} row{'s' * (rows != 1)} of {_trained_data(about)} in {epochs:,} "
+        f"epoch{'s' * (epochs != 1)} and {_duration(seconds)}. This page shows what it keeps of its input, "
+        "what it ignores, and lets you try it."
     )
 
 
@@ -122,12 +123,14 @@ def facts_of(estimator: BaseAutoencoder, sample: Sample, about: About) -> list[t
         ("Model", f"{_kind(estimator)} ({type(estimator).__name__})"),
         ("Units", sizes_of(estimator)),
         ("Trained numbers", f"{n_weights:,}"),
-        ("Data", about.data),
+        ("Data", _trained_data(about)),
         ("Rows trained on", f"{_trained_rows(about, sample):,} of {estimator.n_features_in_:,} features"),
         ("Epochs", _epochs(estimator)),
         ("Time", f"{_duration(sum(record.seconds for record in records))}, by the engine “{estimator.engine_}”"),
         ("Rows a second", number(float(np.median([record.rows_per_second for record in records])))),
     ]
+    if _trained_data(about) != about.data:
+        facts.append(("Rows shown here", f"of {about.data}, which has {sample.n_all:,}"))
     versions = _mapping(about.config.get("versions"))
     own = about.config.get("contractive")
     shown = {**({"contractive": own} if own else {}), **versions}
@@ -185,8 +188,14 @@ def _arrays(layer: Any) -> list[np.ndarray]:
 def _trained_rows(about: About, sample: Sample) -> int:
     """Rows that the configuration of the run speaks of, or those at hand."""
     shape = _mapping(about.config.get("data")).get("shape")
-    is_known = isinstance(shape, list | tuple) and bool(shape) and isinstance(shape[0], int)
-    return int(shape[0]) if is_known else sample.n_all  # type: ignore[index]
+    n_rows = shape[0] if isinstance(shape, list | tuple) and shape else None
+    return n_rows if type(n_rows) is int and n_rows > 0 else sample.n_all
+
+
+def _trained_data(about: About) -> str:
+    """What the configuration of the run calls the data, or what those at hand are called."""
+    name = _mapping(about.config.get("data")).get("name")
+    return name if isinstance(name, str) and name else about.data
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:
