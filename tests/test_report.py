@@ -315,6 +315,14 @@ def test_one_feature_of_doubles_has_a_page_and_lines_to_be_seen():
     assert all(len(line.split()) > 1 for line in points[-20:])
 
 
+@pytest.mark.parametrize("factor", [1e100, 1e-100])
+def test_data_beyond_the_arithmetic_of_a_page_are_refused(factor: float):
+    rows = factor * np.random.default_rng(0).normal(size=(30, 3))
+    estimator = small(n_components=2, loss="squared_error").fit(rows / factor)
+    with pytest.raises(ValueError, match=r"the data must fit float32, in which a page computes; got .*Scale the data"):
+        draw_sample(estimator, rows, n_rows=10, seed=0)
+
+
 def test_named_columns_are_no_picture():
     frame = pd.DataFrame(np.random.default_rng(0).normal(size=(30, 16)), columns=[f"col{k}" for k in range(16)])
     estimator = small(n_components=4, loss="squared_error").fit(frame)

@@ -101,7 +101,7 @@ def draw_sample(estimator: BaseAutoencoder, X: Any, *, n_rows: int, seed: int) -
 
     Raises:
         TypeError: if X does not hold numbers, or `n_rows` is no whole number.
-        ValueError: if X is empty, of another width or, among the rows drawn, not finite.
+        ValueError: if X is empty, of another width or, among the rows drawn, not finite or beyond float32.
     """
     check_count("n_rows", n_rows)
     rows = X if hasattr(X, "tocsr") else np.asanyarray(X)
@@ -114,6 +114,10 @@ def draw_sample(estimator: BaseAutoencoder, X: Any, *, n_rows: int, seed: int) -
     numbers = np.random.default_rng(seed).choice(n_all, min(n_rows, n_all), replace=False)
     places, back = np.unique(numbers, return_inverse=True)  # a file is read in its own order
     some = (rows.tocsr()[places].toarray() if hasattr(rows, "tocsr") else np.asarray(rows[places]))[back]
+    largest = float(np.abs(some).max(initial=0))
+    low, high = float(np.finfo(np.float32).smallest_subnormal), float(np.finfo(np.float32).max)
+    if high < largest < np.inf or 0 < largest < low:
+        raise ValueError(f"the data must fit float32, in which a page computes; got {largest:.3g}. Scale the data.")
     try:
         errors = -estimator.score_samples(some)
     except ValueError as error:

@@ -259,7 +259,7 @@ def _rows(measured: Measured, shape: ImageShape | None) -> dict[str, Any]:
         "reconstructions": small(measured.reconstructed),
         "reconstruction_look": (
             f"Each reconstruction is made from the code of {of_what}. Look for what is lost: what the code has no room "
-            f"for is smoothed away. Over the rows the error is {number(float(errors.mean()))} on average."
+            f"for is smoothed away. Over the rows the error is {number(float(errors.mean(dtype=float)))} on average."
         ),
         "planes": [
             (small(row[None])[0], thumbnails(plane, shape, scale="signed"))
