@@ -74,7 +74,7 @@ def test_one_line_and_nothing_left(folder: Path, command: str, arguments: list[s
 def test_shapes_that_do_not_multiply_out_are_one_line(folder: Path, shape: str):
     before = listing(folder)
     outcome = call_in(folder, "sample", "run", f"--image-shape={shape}")
-    assert_one_line(outcome, "`--image-shape` must be HxW with H * W = 12 features", repr(shape))
+    assert_one_line(outcome, "`--image-shape` must be HxW or HxWx3 that multiplies out to 12 features", repr(shape))
     assert listing(folder) == before
 
 
