@@ -72,7 +72,7 @@ def tile_images(
 def tile_rows(
     rows: np.ndarray, image_shape: ImageShape | None = None, *, grid_shape: tuple[int, int] = (10, 10)
 ) -> np.ndarray:
-    """The same of rows of any data: where they are no pictures, they become lines one below the other.
+    """Lay out rows of any data: pictures as `tile_images` does, rows that are none as lines one below the other.
 
     Args:
         rows: of shape (n_rows, n_features), finite, n_rows >= 1.
