@@ -37,8 +37,8 @@ _OF_LAYERS = {  # the options that make a representation, and how they are typed
     "loss": "--loss",
     "pretraining_epochs": "--pretraining-epochs",
 }
-# Parameters that are typed by another name: what is wrong with them is said of the option.
-_RENAMED = {
+# How parameters are typed: what is wrong with them is said of the option.
+_TYPED_AS = {name: f"--{name.replace('_', '-')}" for name in (*_OF_BOTH, *_OF_TANGENTS)} | {
     "max_epochs": "--epochs",
     "random_state": "--seed",
     "unlabeled": "--unlabeled",
@@ -46,7 +46,7 @@ _RENAMED = {
     "penalty": "--fine-tuning-penalty",
     "n_probes": "--fine-tuning-probes",
 }
-_RENAMED_IN_LAYERS = {
+_TYPED_AS_OF_LAYERS = {
     "contraction": "--contraction",
     "max_epochs": "--pretraining-epochs",
     "n_components": "--layers",
@@ -228,7 +228,7 @@ def _fit_into(
 def _of_options(message: str) -> str:
     """What is said of parameters, said of what was typed."""
     of_layers = re.match(_OF_A_LAYER, message)
-    names = _RENAMED if of_layers is None else _RENAMED_IN_LAYERS
+    names = _TYPED_AS if of_layers is None else _TYPED_AS_OF_LAYERS
     own = message if of_layers is None else message[of_layers.end() :]
     return re.sub(r"`(\w+)`", lambda name: f"`{names.get(name[1], name[1])}`", own)
 
