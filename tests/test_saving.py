@@ -13,7 +13,7 @@ import pandas
 import pytest
 
 import contractive
-from contractive import DenoisingAutoencoder, StackedAutoencoder
+from contractive import DenoisingAutoencoder, StackedAutoencoder, batched
 from contractive.corruption import Gaussian, Masking, SaltAndPepper
 from contractive.penalties import (
     Contraction,
@@ -131,6 +131,14 @@ def test_modules_of_the_users_own_are_given_again(dtype: str, tmp_path: Path):
         assert other.transform(rows).tobytes() == one.transform(rows).tobytes()
         assert other.reconstruct(rows).tobytes() == one.reconstruct(rows).tobytes()
         assert_same_training(one.partial_fit(rows), other.partial_fit(rows))
+
+
+def test_single_floats_of_the_users_own_take_rows_of_doubles():
+    batched._floats_of_shapes.cache_clear()  # what is known of rows of single floats would hide what is wrong
+    rows = X[:40].astype(float)
+    one = small(encoder=Convolution(), max_epochs=1).fit(rows)
+    assert one.transform(rows).dtype == np.float32
+    np.testing.assert_array_equal(one.transform(rows), one.transform(rows.astype(np.float32)))
 
 
 def test_functions_of_the_users_own_are_given_again(tmp_path: Path):

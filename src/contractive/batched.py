@@ -81,9 +81,8 @@ def map_rows(
 
 
 @lru_cache
-def _floats_of_shapes(function: Example, structure: Any, shapes: tuple[Any, ...], n_features: int) -> int:
+def _floats_of_shapes(function: Example, structure: Any, shapes: tuple[Any, ...], x: jax.ShapeDtypeStruct) -> int:
     model = jax.tree.unflatten(structure, shapes)
-    x = jax.ShapeDtypeStruct((n_features,), model.dtype)
     traced = jax.make_jaxpr(function)(model, x).jaxpr
     grown = {traced.invars[-1]}
     for equation in traced.eqns:
@@ -104,7 +103,8 @@ def floats_held(function: Example, model: Mapped, n_inputs: int | None = None) -
     """
     leaves, structure = jax.tree.flatten(model)
     shapes = tuple(jax.ShapeDtypeStruct(np.shape(leaf), leaf.dtype) for leaf in leaves)
-    return _floats_of_shapes(function, structure, shapes, n_inputs or model.n_features)
+    x = jax.ShapeDtypeStruct((n_inputs or model.n_features,), model.dtype)
+    return _floats_of_shapes(function, structure, shapes, x)
 
 
 @partial(jax.jit, static_argnames="function")
