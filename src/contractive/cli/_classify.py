@@ -9,6 +9,7 @@ import typer
 
 from ._fine_tuning import Job, run_job
 from ._options import (
+    PICTURE_SIZE,
     ClassifierName,
     Data,
     DecayName,
@@ -245,7 +246,7 @@ def classify(
         str | None,
         typer.Option(
             metavar="HxW",
-            help="Picture size, HxWx3 for colours; 1xN for none. Guessed when square.",
+            help=f"{PICTURE_SIZE} Guessed when square.",
             rich_help_panel=_FILES,
         ),
     ] = None,

@@ -13,7 +13,7 @@ from ..presets import CLASSIFIERS
 from ._display import display_phases
 from ._interrupts import Interrupted, deferred_interrupt, finished
 from ._labels import Measured, keep_few_labels, measure, read_unlabeled
-from ._settings import Settings, build_estimator, config_of
+from ._settings import Settings, build_estimator, config_of, option_of
 from ._typed import image_shape, whole_number
 
 if TYPE_CHECKING:
@@ -38,10 +38,7 @@ _OF_LAYERS = {  # the options that make a representation, and how they are typed
     "pretraining_epochs": "--pretraining-epochs",
 }
 # How parameters are typed: what is wrong with them is said of the option.
-_TYPED_AS = {name: f"--{name.replace('_', '-')}" for name in (*_OF_BOTH, *_OF_TANGENTS)} | {
-    "max_epochs": "--epochs",
-    "random_state": "--seed",
-    "unlabeled": "--unlabeled",
+_TYPED_AS = {name: option_of(name) for name in (*_OF_BOTH, *_OF_TANGENTS, "unlabeled")} | {
     "contraction": "--fine-tuning-contraction",
     "penalty": "--fine-tuning-penalty",
     "n_probes": "--fine-tuning-probes",
@@ -164,7 +161,7 @@ def _classifier(job: Job, representation: Any, unlabeled: Any) -> Any:
     else:
         for name in _OF_TANGENTS:
             if name in job.typed:
-                raise ValueError(f"`--{name.replace('_', '-')}` must go with --model mtc; got --model {model}.")
+                raise ValueError(f"`{option_of(name)}` must go with --model mtc; got --model {model}.")
     return ESTIMATORS[CLASSIFIERS[model][0]](representation, **parameters)
 
 

@@ -22,6 +22,7 @@ __all__ = [
     "LossName",
     "ModelName",
     "OptimizerName",
+    "PICTURE_SIZE",
     "PenaltyName",
     "Preset",
     "Run",
@@ -135,6 +136,7 @@ Data = Annotated[
     str, typer.Argument(metavar="DATA", help="A data set by name (see `datasets`) or a .npy or .npz file.")
 ]
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, or a model file.")]
+PICTURE_SIZE = "Picture size, HxWx3 for colours; 1xN for none."
 ArrayName = Annotated[str | None, typer.Option("--array", help="Which array of a .npz file that holds several.")]
 LabelsName = Annotated[
     str | None,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ._options import ArrayName, Data, Run
+from ._options import PICTURE_SIZE, ArrayName, Data, Run
 from ._typed import image_shape
 
 if TYPE_CHECKING:
@@ -73,9 +73,7 @@ def sample(
     seed: Annotated[int, typer.Option("--seed", min=0, help="What all draws depend on.")] = 0,
     picture_shape: Annotated[
         str | None,
-        typer.Option(
-            "--image-shape", metavar="HxW", help="Picture size, HxWx3 for colours; 1xN for none. Guessed when square."
-        ),
+        typer.Option("--image-shape", metavar="HxW", help=f"{PICTURE_SIZE} Guessed when square."),
     ] = None,
     array: ArrayName = None,
     overwrite: _Overwrite = False,

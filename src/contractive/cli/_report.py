@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ._options import ArrayName, Run
+from ._options import PICTURE_SIZE, ArrayName, Run
 from ._predict import load_autoencoder
 from ._settings import read_named
 from ._typed import image_shape as read_image_shape
@@ -49,7 +49,7 @@ def report(
         typer.Option(
             "--image-shape",
             metavar="HxW",
-            help="Picture size, HxWx3 for colours; 1xN for none.",
+            help=PICTURE_SIZE,
             show_default="that of the run, else guessed",
         ),
     ] = None,

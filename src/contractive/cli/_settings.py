@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from ..presets import MODELS, PRESETS
 from ._tables import checked_tables
 
-__all__ = ["Settings", "build_estimator", "config_of", "read_named", "read_settings"]
+__all__ = ["Settings", "build_estimator", "config_of", "option_of", "read_named", "read_settings"]
 
 _ABOUT = frozenset({"contractive", "versions"})  # what a run's own file says besides, of no effect
 _STACK = "StackedAutoencoder"
@@ -182,7 +182,7 @@ def _listed_stack(
     preset: str | None, layer_model: str | None, settings: Settings, typed: Mapping[str, Any]
 ) -> dict[str, Any]:
     """A stack's parameters where a file lists the layers, each with its own."""
-    own_to_layers = [_option(name) for name in typed if name not in _SHARED | _OF_STACK]
+    own_to_layers = [option_of(name) for name in typed if name not in _SHARED | _OF_STACK]
     wrong = ["--layer-model"] * bool(layer_model) + ["--preset"] * bool(preset) + own_to_layers
     if wrong:
         raise ValueError(f"`{wrong[0]}` must not be given with a --config that lists the layers; change it there.")
@@ -225,7 +225,7 @@ def _parameter_names(name: str) -> list[str]:
     ]
 
 
-def _option(parameter: str) -> str:
+def option_of(parameter: str) -> str:
     """How a parameter is typed."""
     return _OPTIONS.get(parameter, f"--{parameter.replace('_', '-')}")
 
@@ -242,7 +242,7 @@ def _checked(
         if parameter in typed:
             owners = [key for key, (owner, _) in MODELS.items() if parameter in _parameter_names(owner)]
             option = where.partition(" ")[0]
-            raise ValueError(f"`{_option(parameter)}` must go with {option} {' or '.join(owners)}; got {where}.")
+            raise ValueError(f"`{option_of(parameter)}` must go with {option} {' or '.join(owners)}; got {where}.")
         raise ValueError(f"`{parameter}` is no parameter of {name}; known: {', '.join(known)}.")
     parameters = checked_tables(parameters)
     _check_sense(where, model, parameters)

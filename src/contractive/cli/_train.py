@@ -13,6 +13,7 @@ from .. import __version__
 from ._display import display
 from ._interrupts import Interrupted, deferred_interrupt, finished
 from ._options import (
+    PICTURE_SIZE,
     Activation,
     CorruptionName,
     Engine,
@@ -230,7 +231,7 @@ def train(
         str | None,
         typer.Option(
             metavar="HxW",
-            help="Picture size, HxWx3 for colours; 1xN for none. Guessed when square.",
+            help=f"{PICTURE_SIZE} Guessed when square.",
             rich_help_panel=_FILES,
         ),
     ] = None,

@@ -378,7 +378,7 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     def _checked(self, X: Any, *, reset: bool, dtype: np.dtype | None = None, **rules: Any) -> Any:
         """The rows of X, once values, features and their names are as they must be."""
         dtype = arithmetic(np.dtype(np.float64)) if dtype is None else dtype
-        rows = check_rows(X, uint8_scale=self._uint8_scale, largest=float(jnp.finfo(dtype).max), **rules)
+        rows = check_rows(X, uint8_scale=self._uint8_scale, largest=largest_number(dtype), **rules)
         validate_data(self, X, reset=reset, skip_check_array=True)
         return rows
 
@@ -427,6 +427,11 @@ def precision(dtype: np.dtype) -> AbstractContextManager[object]:
 def arithmetic(dtype: np.dtype) -> np.dtype:
     """The float dtype of a model for data of a dtype: float64 for float64, else float32."""
     return np.dtype(np.float64 if dtype == np.float64 else np.float32)
+
+
+def largest_number(dtype: np.dtype) -> float:
+    """The largest number of an arithmetic."""
+    return float(jnp.finfo(dtype).max)
 
 
 def reconstruction_error(model: Model, x: Visible) -> Scalar:

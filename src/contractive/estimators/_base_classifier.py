@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-import jax.numpy as jnp
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.frozen import FrozenEstimator
@@ -20,7 +19,7 @@ from ..models import AutoEncoder, Classifier
 from ..serialization import write_model
 from ..supervised import FineTuningRecord, SupervisedRows, fine_tune, minibatches_an_epoch
 from ..training import decayed_rate, resolve_optimizer
-from ._base import BaseAutoencoder, precision
+from ._base import BaseAutoencoder, arithmetic, largest_number, precision
 from ._describe import model_arrays, model_outline, plain_parameters
 from ._fine_tuning import (
     FineTuningWatch,
@@ -39,22 +38,17 @@ if TYPE_CHECKING:
 __all__ = ["BaseClassifier", "fit_representation"]
 
 
-def _largest(dtype: Any) -> float:
-    """The largest number of an arithmetic."""
-    return float(jnp.finfo(dtype).max)
-
-
 def chosen_representation(owner: Any, X: Any, default: Any) -> Any:
     """The auto-encoder that a classifier stands on, before it is trained: unfitted, or frozen.
 
     Args:
         owner: the classifier; its `representation` says which.
-        X: the data as it was given, checked before.
+        X: the data as it was given, checked before but for what a frozen one asks of it.
         default: an unfitted estimator for `representation=None`.
 
     Raises:
         TypeError: if `representation` is no auto-encoder of this package.
-        ValueError: if a frozen one has other features than the data.
+        ValueError: if a frozen one has other features than the data, or the data are beyond its arithmetic.
     """
     chosen = default if owner.representation is None else owner.representation
     own = chosen.estimator if isinstance(chosen, FrozenEstimator) else chosen
@@ -75,7 +69,7 @@ def chosen_representation(owner: Any, X: Any, default: Any) -> Any:
                 f"`representation` must have been fitted on {owner.n_features_in_} features, as X has; "
                 f"got {own.n_features_in_}."
             )
-        validate_data(own, X, reset=False, skip_check_array=True)  # their names
+        own._checked_rows(X)  # their names, and the range of its arithmetic
     return chosen
 
 
@@ -201,9 +195,8 @@ class BaseClassifier(ClassifierMixin, BaseEstimator):
         rng = check_random_state(self.random_state)
         seed, self._seed = draw_seed(rng), draw_seed(rng)
         chosen = chosen_representation(self, X, self._default_representation())
-        if isinstance(chosen, FrozenEstimator):  # whose arithmetic the rows must fit
-            check_rows(rows, largest=_largest(chosen.estimator.model_.dtype))
-        held_out, kept = self._held_out(rows, encoded, weights, classes, chosen, validation_data)
+        dtype = chosen.estimator.model_.dtype if isinstance(chosen, FrozenEstimator) else arithmetic(rows.dtype)
+        held_out, kept = self._held_out(rows, encoded, weights, classes, dtype, validation_data)
         numbers = np.arange(len(encoded)) if kept is None else kept
         size = batch_size(self.batch_size, len(numbers), at_most_rows=True)
         if weights is not None and not weights[numbers[encoded[numbers] >= 0]].any():
@@ -249,7 +242,7 @@ class BaseClassifier(ClassifierMixin, BaseEstimator):
     def predict_log_proba(self, X: ArrayLike) -> np.ndarray:
         """The logarithms of the probabilities, in nats, finite also where these round to 0; otherwise the same."""
         check_is_fitted(self, "classifier_")
-        rows = check_rows(X, largest=float(jnp.finfo(self.classifier_.dtype).max))
+        rows = check_rows(X, largest=largest_number(self.classifier_.dtype))
         validate_data(self, X, reset=False, skip_check_array=True)  # type: ignore[arg-type]
         with precision(self.classifier_.dtype):
             scores = map_rows(log_probabilities, self.classifier_, rows, uint8_scale=self._uint8_scale)
@@ -357,16 +350,14 @@ class BaseClassifier(ClassifierMixin, BaseEstimator):
         encoded: np.ndarray,
         weights: np.ndarray | None,
         classes: np.ndarray,
-        representation: Any,
+        dtype: np.dtype,
         validation_data: tuple[Any, Any] | None,
     ) -> tuple[HeldOut | None, np.ndarray | None]:
         """The rows by which the best epoch is chosen, and which of the others are trained on where not all are."""
         if validation_data is not None:
             if not isinstance(validation_data, list | tuple) or len(validation_data) != 2:
                 raise TypeError(f"`validation_data` must be a pair (X, y); got {shown(validation_data)}.")
-            frozen = isinstance(representation, FrozenEstimator)
-            dtype = representation.estimator.model_.dtype if frozen else np.promote_types(rows.dtype, np.float32)
-            own = check_rows(validation_data[0], name="validation_data", largest=_largest(dtype))
+            own = check_rows(validation_data[0], name="validation_data", largest=largest_number(dtype))
             if own.shape[1] != rows.shape[1]:
                 raise ValueError(f"`validation_data` must have {rows.shape[1]} features; got {own.shape[1]}.")
             validate_data(self, validation_data[0], reset=False, skip_check_array=True)  # the features' names

@@ -201,7 +201,7 @@ class ManifoldTangentClassifier(BaseClassifier):
 
 def _check_folder(path: str) -> None:
     """Refuse what is no folder, and can become none, before anything is trained."""
-    places = [Path(path).absolute(), *Path(path).absolute().parents]
-    nearest = next(place for place in places if place.exists())
+    folder = Path(path).absolute()
+    nearest = next(place for place in (folder, *folder.parents) if place.exists())
     if not path or not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
         raise ValueError(f"`tangent_cache` must be a folder that can be written to, or made; got {path!r}.")

@@ -8,7 +8,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.frozen import FrozenEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -16,7 +15,7 @@ from .._typing import Array, Float, Rows
 from .._validation import check_count, check_rows, check_seed
 from ..batched import MAX_BLOCK_FLOATS, as_floats
 from ..supervised import two_sided_tangent_distance_sq
-from ._base import BaseAutoencoder, precision
+from ._base import BaseAutoencoder, largest_number, precision
 from ._base_classifier import chosen_representation, fit_representation
 from ._contractive import ContractiveAutoencoder
 from ._fitting import draw_seed
@@ -110,8 +109,6 @@ class TangentNeighborsClassifier(ClassifierMixin, BaseEstimator):
                 f"`n_neighbors` must be at most the number of labelled rows, {known.sum()}; got {self.n_neighbors}."
             )
         chosen = chosen_representation(self, X, ContractiveAutoencoder())
-        if isinstance(chosen, FrozenEstimator):  # whose arithmetic the rows must fit
-            check_rows(rows, largest=float(jnp.finfo(chosen.estimator.model_.dtype).max))
         # Two planes whose directions together fill the space always meet.
         n_tangents = resolve_n_tangents(self.n_tangents, chosen, rows.shape[1], most=(rows.shape[1] - 1) // 2)
         seed = draw_seed(check_random_state(self.random_state))
@@ -139,7 +136,7 @@ class TangentNeighborsClassifier(ClassifierMixin, BaseEstimator):
             ValueError: if X is not finite or has other features than the training data.
         """
         check_is_fitted(self, "classes_")
-        rows = check_rows(X, largest=float(jnp.finfo(self.representation_.model_.dtype).max))
+        rows = check_rows(X, largest=largest_number(self.representation_.model_.dtype))
         validate_data(self, X, reset=False, skip_check_array=True)  # type: ignore[arg-type]
         floats = self._floats(rows)
         n_tangents, n_features = self._planes.shape[1:]
