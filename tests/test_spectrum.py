@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_array
 
+from contractive.geometry import _leading as leading
 from contractive.geometry import _mapped as mapped
 from contractive.geometry import map_spectra, spectrum_summary
 from contractive.geometry._leading import suits
@@ -101,6 +102,25 @@ def test_where_nothing_changes_all_values_are_zero():
     assert (map_spectra(dead, rows(), N_VALUES) == 0).all()
     few = AutoEncoder(dead.weight, dead.hidden_bias.at[:1].add(2e3), dead.visible_bias, activation="relu")  # of rank 1
     np.testing.assert_allclose(map_spectra(few, rows(), N_VALUES), exact(few, rows()), rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize(("where", "number"), [("weight", np.nan), ("weight", np.inf), ("hidden_bias", np.nan)])
+def test_of_what_is_no_number_nothing_is_known(where: str, number: float):
+    model = layer(SPECTRA["falling"])
+    parts = {name: getattr(model, name) for name in ("weight", "hidden_bias", "visible_bias")}
+    parts[where] = parts[where].at[3].set(number)
+    assert np.isnan(map_spectra(AutoEncoder(**parts), rows(2), N_VALUES)).all()
+
+
+def test_the_same_bits_however_many_threads(monkeypatch: pytest.MonkeyPatch):
+    model = layer(SPECTRA["falling"])
+    monkeypatch.setattr(leading, "_MAX_FLOATS", 2 * 30 * HIDDEN)  # two rows for each thread
+    found = []
+    for n_threads in (1, 3):
+        monkeypatch.setattr("os.cpu_count", lambda n_threads=n_threads: n_threads)
+        found.append(map_spectra(model, rows(9), N_VALUES))
+    np.testing.assert_array_equal(*found)
+    np.testing.assert_allclose(found[0], exact(model, rows(9)), rtol=1e-3)
 
 
 @pytest.mark.parametrize("kind", [csr_array, np.asarray])

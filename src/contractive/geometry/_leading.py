@@ -1,83 +1,68 @@
 """The leading singular values of one dense layer at many rows: block Lanczos by the Gram matrix of its weights.
 
 With J = diag(s) W, J J^T = diag(s) (W W^T) diag(s): a step needs one product with a matrix that all rows share, and no
-tangents are made on the way.
+tangents are made on the way. In NumPy and in threads of its own: XLA's products of many small matrices on the CPU, and
+its calls of LAPACK, keep to one core.
 """
 
-import equinox as eqx
+from concurrent.futures import Executor
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._typing import Array, Float, Visible
+from .._typing import Array, Float, Hidden, Visible
 from ..models import DenseLayer, Model
-from ._tangents import Method, cheapest_method, max_tangents, scaled, start_of_chain, whitened
+from ._tangents import Method, cheapest_method, max_tangents, scaled, start_of_chain
 
 __all__ = [
-    "BLOCK",
-    "Prepared",
     "default_steps_by_gram",
     "leading_by_gram",
     "many_digits",
     "prepare",
     "settled",
+    "slopes",
     "suits",
 ]
 
 TOLERANCE = 1e-3
 """What the last two steps may have added to a value, of itself, for it to count as found to a thousandth."""
 
-BLOCK = 5
-"""Directions in a block of the Krylov space."""
-
+_BLOCK = 5  # directions in a block of the Krylov space
 _MORE_STEPS = 4  # than values
 _MOST_VALUES = 20  # beyond, the small eigenproblem is the dear part
 _NOISE = 1e-4
+_MAX_FLOATS = 1 << 20  # in the Krylov spaces of a thread: of more rows they leave the processor's cache
 _DIGITS = 4096  # rounding errors of the largest square that a square must exceed for 1e-3 of itself
 
 
-class Prepared(eqx.Module):
+class Prepared(NamedTuple):
     """What all rows share.
 
     Args:
-        model: the auto-encoder.
         gram: W W^T of the weights over `scale`.
         scale: the largest weight in magnitude; 1 where all are 0.
         start: about the leading left singular vectors of W, one a row.
         noise: fixed random directions.
     """
 
-    model: Model
-    gram: Float[Array, "hidden hidden"]
-    scale: Float[Array, ""]
-    start: Float[Array, "block hidden"]
-    noise: Float[Array, "block hidden"]
-
-    @property
-    def dtype(self) -> np.dtype:
-        """Of the arithmetic."""
-        return self.model.dtype
-
-    @property
-    def n_features(self) -> int:
-        """Entries of x."""
-        return self.model.n_features
-
-    @property
-    def layer(self) -> DenseLayer:
-        """The encoder."""
-        return _only_layer(self.model)
+    gram: Float[np.ndarray, "hidden hidden"]
+    scale: Float[np.ndarray, ""]
+    start: Float[np.ndarray, "block hidden"]
+    noise: Float[np.ndarray, "block hidden"]
 
 
 def suits(model: Model, n_values: int) -> bool:
     """Whether this is the fast way: for one dense layer too large for the exact one, not much wider than its input."""
     layers = model.encoder_layers
     return (
-        layers is not None
+        jax.default_backend() == "cpu"
+        and layers is not None
         and len(layers) == 1
         and n_values <= _MOST_VALUES
         and model.n_hidden <= 2 * model.n_features
-        and 3 * BLOCK * default_steps_by_gram(n_values) <= max_tangents(model)
+        and 3 * _BLOCK * default_steps_by_gram(n_values) <= max_tangents(model)
         and cheapest_method(model, n_values) == Method.KRYLOV
     )
 
@@ -87,24 +72,37 @@ def default_steps_by_gram(n_values: int) -> int:
     return n_values + _MORE_STEPS
 
 
-@jax.jit
 def prepare(model: Model) -> Prepared:
     """Compute once what all rows share.
 
     Args:
         model: an auto-encoder whose encoder is one dense layer.
     """
+    gram, scale, start, noise = map(np.asarray, _prepared(jax.tree.map(jnp.asarray, model)))
+    return Prepared(gram, scale, start, noise)
+
+
+@jax.jit
+def _prepared(model: Model) -> tuple[Array, ...]:
     weight = _only_layer(model).weight
     largest = jnp.max(jnp.abs(weight))
-    shape = BLOCK, len(weight)
+    shape = _BLOCK, len(weight)
     start = start_of_chain((scaled(weight).T,), jax.random.normal(jax.random.key(0), shape, weight.dtype))
     noise = jax.random.normal(jax.random.key(1), shape, weight.dtype) / np.sqrt(np.prod(shape)).astype(weight.dtype)
     weight = scaled(weight)
-    return Prepared(model, weight @ weight.T, jnp.where(largest > 0, largest, 1), start, noise)
+    return weight @ weight.T, jnp.where(largest > 0, largest, 1), start, noise
 
 
-def leading_by_gram(prepared: Prepared, x: Visible, n_values: int, n_steps: int) -> Float[Array, "2 values"]:
-    """The largest singular values of J at x, and what they were found to be two steps before.
+def slopes(model: Model, x: Visible) -> Hidden:
+    """s'(a) of the only layer at one example: J = diag(s'(a)) W."""
+    layer = _only_layer(model)
+    return layer.activation.derivative(layer.preactivation(x))
+
+
+def leading_by_gram(
+    prepared: Prepared, slopes: Float[np.ndarray, "batch hidden"], n_values: int, n_steps: int, pool: Executor
+) -> Float[np.ndarray, "batch 2 values"]:
+    """The largest singular values of J at each row, and what they were found to be two steps before.
 
     They are square roots of the Ritz values of J J^T in the span of S, (J J^T) S, (J J^T)^2 S, ... for a fixed S, so
     none is above the true one by more than rounding errors. A little of fixed random directions joins each block, in
@@ -112,41 +110,73 @@ def leading_by_gram(prepared: Prepared, x: Visible, n_values: int, n_steps: int)
 
     Args:
         prepared: of the model.
-        x: one example.
+        slopes: of every row, as `slopes` has them.
         n_values: as `suits` says.
         n_steps: blocks of the Krylov space.
+        pool: its threads go through some rows at a time each.
 
     Returns:
-        Two rows of `n_values`, each the largest first.
+        For each row two rows of `n_values`, each the largest first; NaN where a slope is.
 
     References:
         Golub and Underwood, The block Lanczos method for computing eigenvalues, Mathematical Software III, 1977.
     """
-    slopes = prepared.layer.activation.derivative(prepared.layer.preactivation(x))
-    steepest, slopes = jnp.max(jnp.abs(slopes)), scaled(slopes)
-    basis = jnp.zeros((0, len(slopes)), slopes.dtype)
+    at_a_time = max(1, _MAX_FLOATS // (_BLOCK * n_steps * slopes.shape[1]))
+    parts = [slopes[start : start + at_a_time] for start in range(0, len(slopes), at_a_time)]
+    found = pool.map(lambda part: _leading(prepared, part, n_values, n_steps), parts)
+    return prepared.scale * np.concatenate([*found])
+
+
+def _leading(
+    prepared: Prepared, slopes: Float[np.ndarray, "batch hidden"], n_values: int, n_steps: int
+) -> Float[np.ndarray, "batch 2 values"]:
+    known = np.isfinite(slopes.sum(axis=1, keepdims=True))
+    slopes = np.where(known, slopes, 0)[:, None]  # the same for each direction of a block
+    steepest = _largest(slopes)
+    slopes = slopes / steepest
+    n_rows, _, n_hidden = slopes.shape
+    basis = np.empty((n_rows, _BLOCK * n_steps, n_hidden), slopes.dtype)
+    ritz = np.zeros((n_rows, basis.shape[1], basis.shape[1]), slopes.dtype)  # below the diagonal blocks, and these
     rest = prepared.start * slopes
-    columns = []
     for step in range(n_steps):
-        block = scaled(rest)
-        block = (
-            block / jnp.maximum(jnp.linalg.norm(block), 1) + _NOISE * jnp.roll(prepared.noise, step, axis=1) * slopes
-        )
-        block = whitened(block)
+        held, holds = _BLOCK * step, _BLOCK * (step + 1)
+        block = rest / _largest(rest)
+        block /= np.maximum(np.linalg.norm(block, axis=(1, 2), keepdims=True), 1)
+        block = _whitened(block + _NOISE * np.roll(prepared.noise, step, axis=1) * slopes)
         # Again, as where little was left of a direction, much of it is rounding errors.
-        block = block - (block @ basis.T) @ basis
-        basis = jnp.concatenate([basis, block])
-        image = ((block * slopes) @ prepared.gram) * slopes
-        columns.append(basis @ image.T)
-        rest = image - columns[-1].T @ basis
-    ritz = _symmetric(columns)
-    largest = jnp.max(jnp.abs(ritz))
-    ritz = scaled(ritz)
-    # Of a positive matrix they are its eigenvalues; with many threads LAPACK's eigensolver is many times slower.
-    found, before = (
-        jnp.linalg.svd(part, compute_uv=False)[:n_values] for part in (ritz, ritz[: -2 * BLOCK, : -2 * BLOCK])
-    )
-    return prepared.scale * steepest * jnp.sqrt(largest * jnp.stack([found, before]))
+        block -= (block @ _transposed(basis[:, :held])) @ basis[:, :held]
+        basis[:, held:holds] = block
+        image = ((block * slopes).reshape(-1, n_hidden) @ prepared.gram).reshape(block.shape) * slopes
+        ritz[:, held:holds, :holds] = image @ _transposed(basis[:, :holds])
+        rest = image - ritz[:, held:holds, :holds] @ basis[:, :holds]
+    largest = _largest(ritz)
+    ritz /= largest
+    before = len(ritz[0]) - 2 * _BLOCK
+    squares = [np.linalg.eigvalsh(part)[:, : -n_values - 1 : -1] for part in (ritz, ritz[:, :before, :before])]
+    values = steepest * np.sqrt(largest * np.maximum(np.stack(squares, axis=1), 0))
+    return np.where(known[:, None], values, np.nan)
+
+
+def _whitened(blocks: Float[np.ndarray, "batch block hidden"]) -> Float[np.ndarray, "batch block hidden"]:
+    """Orthonormal rows with the same spans, as `_tangents.whitened` has them at one example."""
+    blocks = blocks / _largest(blocks)
+    gram = blocks @ _transposed(blocks)
+    lengths = np.sqrt(np.diagonal(gram, axis1=1, axis2=2))[:, :, None]
+    lengths = np.where(lengths > 0, lengths, 1)
+    values, vectors = np.linalg.eigh(gram / lengths / _transposed(lengths))
+    # Of a direction that depends on others only rounding errors are left: made of no length.
+    roots = np.sqrt(np.where(values > _BLOCK * np.finfo(values.dtype).eps, values, np.inf))
+    return _transposed(vectors / roots[:, None] / lengths) @ blocks
+
+
+def _largest(blocks: Float[np.ndarray, "batch rows columns"]) -> Float[np.ndarray, "batch 1 1"]:
+    """The largest magnitude of each; 1 where all are 0."""
+    largest = np.abs(blocks).max(axis=(1, 2), keepdims=True)
+    return np.where(largest > 0, largest, 1)
+
+
+def _transposed(blocks: np.ndarray) -> np.ndarray:
+    return np.swapaxes(blocks, 1, 2)
 
 
 def settled(values: np.ndarray) -> np.ndarray:
@@ -178,11 +208,3 @@ def _only_layer(model: Model) -> DenseLayer:
     layers = model.encoder_layers
     assert layers is not None
     return layers[0]
-
-
-def _symmetric(columns: list[Float[Array, "_ block"]]) -> Float[Array, "held held"]:
-    """The symmetric matrix of which each block column is given down to the diagonal."""
-    held = len(columns[-1])
-    upper = jnp.concatenate([jnp.pad(column, ((0, held - len(column)), (0, 0))) for column in columns], axis=1)
-    number = jnp.arange(held) // BLOCK
-    return jnp.where(number[:, None] <= number, upper, upper.T)

@@ -3,20 +3,19 @@
 import os
 import secrets
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from .._files import cache_folder
 from ..batched import floats_held, map_rows
 from ..models import Model
-from ._leading import BLOCK, default_steps_by_gram, leading_by_gram, many_digits, prepare, settled, suits
+from ._leading import default_steps_by_gram, leading_by_gram, many_digits, prepare, settled, slopes, suits
 from ._tangents import (
     OVERSAMPLING,
     Method,
@@ -143,19 +142,22 @@ def _one_thread() -> AbstractContextManager[object]:
 
 def _map_by_gram(model: Model, rows: Any, n_values: int, uint8_scale: float) -> np.ndarray:
     """By as small a Krylov space as mostly does; at the rows where it does not, by one of twice as many steps."""
-    prepared, found = prepare(jax.tree.map(jnp.asarray, model)), np.empty((rows.shape[0], n_values), model.dtype)
+    prepared, found = prepare(model), np.empty((rows.shape[0], n_values), model.dtype)
+    if not np.isfinite(prepared.gram).all():
+        found.fill(np.nan)  # where LAPACK's eigensolver ends in an error
+        return found
     left, n_steps = np.arange(len(found)), default_steps_by_gram(n_values)
-    for _ in range(2):
-        function = _at_an_example(leading_by_gram, n_values=n_values, n_steps=n_steps)
-        changes = []
-        for places in _parts(left):
-            floats = BLOCK * n_steps * model.n_hidden
-            both = map_rows(function, prepared, rows[places], uint8_scale=uint8_scale, floats=floats)
-            found[places] = both[:, 0]
-            changes.append(settled(both))
-        if not changes:
-            break
-        left, n_steps = left[~np.concatenate(changes)], 2 * n_steps
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for _ in range(2):
+            changes = []
+            for places in _parts(left):
+                slopes_there = map_rows(slopes, model, rows[places], uint8_scale=uint8_scale)
+                both = leading_by_gram(prepared, slopes_there, n_values, n_steps, pool)
+                found[places] = both[:, 0]
+                changes.append(settled(both))
+            if not changes:
+                break
+            left, n_steps = left[~np.concatenate(changes)], 2 * n_steps
     function = _at_an_example(leading_singular_values, n_values=n_values, method=Method.KRYLOV)
     floats = _floats_of_a_row(model, n_values, Method.KRYLOV)
     for places in _parts(np.flatnonzero(~many_digits(found))):
