@@ -227,6 +227,15 @@ def test_inspect_measures_the_geometry_on_data(call: Call, trained: Path):
     assert json.loads(call("inspect", "run", "--json").out).keys() < facts.keys()
 
 
+@pytest.mark.parametrize("rows", [ROWS[:1], ROWS[[2, 2, 2]]])
+def test_the_geometry_of_one_row_or_equal_ones_says_what_is_not_known(call: Call, trained: Path, rows: np.ndarray):
+    np.save("same.npy", rows)
+    outcome = call("inspect", "run", "same.npy", "--geometry")
+    assert (outcome.code, outcome.err) == (0, "")
+    assert re.search("contraction between rows +not known: it takes two rows that differ\n$", outcome.out)
+    assert "pairs of rows" not in outcome.out
+
+
 def test_geometry_wants_data(refused: Callable[..., None], trained: Path):
     refused(["inspect", "run", "--geometry"], ["`--geometry` must go with DATA."])
 

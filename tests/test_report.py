@@ -285,6 +285,12 @@ def test_contraction_is_drawn_in_random_directions_and_between_rows(cae: Contrac
     assert bands == ["band series-0", "band series-1"]  # of the spectrum, and between rows
 
 
+@pytest.mark.parametrize("rows", [X[:1], X[[3, 3, 3]]])
+def test_one_row_or_equal_ones_say_that_nothing_is_known_between_rows(cae: ContractiveAutoencoder, rows: np.ndarray):
+    assert "no two of them differ" in render_report(cae, rows)
+    assert "no two of them differ" not in render_report(cae, X[:2])
+
+
 def test_pictures_are_what_they_should_be(tmp_path: Path):
     from matplotlib.image import imread
 
@@ -378,13 +384,23 @@ def trained(module_quickly_compiled: None, tmp_path_factory: pytest.TempPathFact
     return folder
 
 
-def test_what_trained_stays_where_the_report_cannot_be_written(trained: Path, monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (ValueError("no page of this."), "no page of this."),
+        (OSError(28, "No space left on device"), "'{report}': No space left on device."),
+    ],
+)
+def test_what_trained_stays_where_the_report_cannot_be_written(
+    trained: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, said: str
+):
     def refuse(*arguments: object, **options: object) -> None:
-        raise ValueError("no page of this.")
+        raise error
 
     monkeypatch.setattr("contractive.report.write_report", refuse)
-    arguments = ["train", "x.npy", "--components", 2, "--epochs", 1, "--out", "other", "--report"]
-    assert_one_line(call_in(trained, *arguments), "no page of this. other holds all but report.html.")
+    arguments = ["train", "x.npy", "--components", 2, "--epochs", 1, "--out", "other", "--report", "--overwrite"]
+    said = said.format(report=Path("other") / "report.html")
+    assert_one_line(call_in(trained, *arguments), f"{said} other holds all but report.html.")
     assert "model.safetensors" in {path.name for path in (trained / "other").iterdir()}
 
 

@@ -183,7 +183,9 @@ def _geometry(estimator: Any, rows: Any) -> dict[str, Any]:
     codes = estimator.transform(some)
     if codes.min() >= 0 and codes.max() <= 1:
         facts["saturated units"] = _Percent(saturation(jnp.asarray(codes.reshape(-1))))
-    return facts | _between_rows(estimator, rows) if (some != some[:1]).any() else facts
+    if (some != some[:1]).any():
+        return facts | _between_rows(estimator, rows)
+    return facts | {"contraction between rows": "not known: it takes two rows that differ"}
 
 
 def _between_rows(estimator: Any, rows: Any) -> dict[str, Any]:

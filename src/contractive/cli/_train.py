@@ -283,6 +283,8 @@ def train(
             write_run_report(path, estimator, source, run=folder.path, config=job, image_shape=image_shape)
         except (TypeError, ValueError) as error:
             raise type(error)(f"{error} {folder.path} holds all but {REPORT}.") from error
+        except OSError as error:
+            raise OSError(f"{str(path)!r}: {error.strerror}. {folder.path} holds all but {REPORT}.") from error
     written = "model.safetensors, config.json, history.jsonl, curves.png, filters.png"
     typer.echo(f"wrote {folder.path}: {written}{f', {REPORT}' if report else ''}")
 

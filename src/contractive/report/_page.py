@@ -320,8 +320,11 @@ def _geometry(measured: Measured) -> dict[str, Any]:
             "Contraction ratio: how far apart two codes are for each unit of distance between their inputs. Look for a "
             "curve well below 1 in random directions, above all at distances smaller than those between neighbours, "
             "where there is only noise"
-            + ("" if measured.between is None else ", and for rows that the code holds further apart than those")
-            + "."
+            + (
+                ". Between rows it is not known, as no two of them differ."
+                if measured.between is None
+                else ", and for rows that the code holds further apart than those."
+            )
         ),
         "dimensions": _counts(measured.dimensions, "effective dimension", f"Its median is {dimension}."),
         "norms": _counts(
