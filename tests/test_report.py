@@ -366,6 +366,22 @@ def test_charts_place_values_where_they_belong():
     assert len(histogram(same, x_label="x", y_label="y", summary="s").bars) == 3
     small_steps = line_chart([Line([0, 1], [0.0, 3e-15])], x_label="x", y_label="y", summary="s")
     assert [text for _, text in small_steps.y_ticks] == ["0", "1e-15", "2e-15", "3e-15"]
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e6, -1e6, 1e300, 1e-300])
+def test_the_words_beside_a_chart_are_inside_of_it_and_all_different(scale: float):
+    x, y = np.sort(scale * np.r_[1, 1.004]), scale * np.r_[1.23456, 1.23467, 1.2346]
+    for chart in (
+        line_chart([Line(x, y[:2])], x_label="x", y_label="y", summary=""),
+        histogram(y, x_label="x", y_label="rows", summary=""),
+    ):
+        words = [text for _, text in chart.y_ticks]
+        assert len(set(words)) == len(words) > 1
+        assert chart.left - 6 - 6 * max(map(len, words)) >= 18, "beside the label that is turned"
+        assert max(place + 3 * len(text) for place, text in chart.x_ticks) <= chart.width
+        for points, _ in chart.lines:
+            places = [float(point.split(",")[0]) for point in points.split()]
+            assert (min(places), max(places)) == (chart.left, chart.right)
     many = Line(np.arange(31), np.arange(31), "many", low=np.arange(31) - 1, high=np.arange(31))
     two = line_chart([Line([0], [0]), many], x_label="x", y_label="y", summary="s")
     assert [bool(band) for band in two.bands] == [False, True]

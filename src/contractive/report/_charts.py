@@ -10,10 +10,12 @@ __all__ = ["Chart", "Line", "histogram", "line_chart"]
 
 WIDTH, HEIGHT = 360, 220
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 16, 12, 40
+_TICK, _LABEL = 6, 24  # width of a tick's character, and of the label that is turned, with its distance
 _MOST_POINTS = 400
 _MOST_BINS = 40
 _MOST_DOTS = 30
 _SAME = 1e-6
+_LARGE = 1e5
 
 
 class Line(NamedTuple):
@@ -63,8 +65,8 @@ class Chart(NamedTuple):
 
     width: int = WIDTH
     height: int = HEIGHT
-    left: int = _LEFT
-    right: int = WIDTH - _RIGHT
+    left: float = _LEFT
+    right: float = WIDTH - _RIGHT
     top: int = _TOP
     bottom: int = HEIGHT - _BOTTOM
 
@@ -89,7 +91,7 @@ class _Axis(NamedTuple):
 
     def ticks(self, most: int) -> list[tuple[float, str]]:
         values = _log_ticks(self.low, self.high) if self.is_log else _ticks(self.low, self.high, most)
-        return [(float(self.place(value)), f"{value:,.6g}" if value < 1e5 else f"{value:.1e}") for value in values]
+        return list(zip(self.place(values).tolist(), _tick_words(values, self.is_log), strict=True))
 
 
 def line_chart(
@@ -130,8 +132,9 @@ def line_chart(
     if y_log:
         ys = ys[ys > 0]
     low = 0.0 if from_zero else float(ys.min())
-    x_axis = _Axis(*_spread(float(xs.min()), float(xs.max()), x_log), _LEFT, WIDTH - _RIGHT, x_log)
     y_axis = _Axis(*_spread(low, float(ys.max()), y_log), HEIGHT - _BOTTOM, _TOP, y_log)
+    y_ticks = y_axis.ticks(5)
+    x_axis = _beside(y_ticks, *_spread(float(xs.min()), float(xs.max()), x_log), is_log=x_log)
     points = [(_points(x_axis, y_axis, line.x, line.y), line.label) for line in kept]
     bands = [
         ""
@@ -152,7 +155,8 @@ def line_chart(
         else []
         for line in kept
     ]
-    return Chart(summary, x_label, y_label, x_ticks, y_axis.ticks(5), points, bands, [], span, dots)
+    start, stop = x_axis.start, x_axis.stop
+    return Chart(summary, x_label, y_label, x_ticks, y_ticks, points, bands, [], span, dots, left=start, right=stop)
 
 
 def histogram(values: np.ndarray, *, x_label: str, y_label: str, summary: str) -> Chart:
@@ -166,14 +170,16 @@ def histogram(values: np.ndarray, *, x_label: str, y_label: str, summary: str) -
     values = np.asarray(values, float)
     low, high = _spread(float(values.min()), float(values.max()), False)
     counts, edges = np.histogram(values, bins=min(_MOST_BINS, 2 + math.isqrt(len(values))), range=(low, high))
-    x_axis = _Axis(low, high, _LEFT, WIDTH - _RIGHT, False)
     y_axis = _Axis(0, float(counts.max()), HEIGHT - _BOTTOM, _TOP, False)
+    y_ticks = y_axis.ticks(4)
+    x_axis = _beside(y_ticks, low, high, is_log=False)
     lefts, tops = x_axis.place(edges), y_axis.place(counts)
     bars = [
         (float(left), float(top), round(float(right - left), 1), round(HEIGHT - _BOTTOM - float(top), 1))
         for left, right, top in zip(lefts[:-1], lefts[1:], tops, strict=True)
     ]
-    return Chart(summary, x_label, y_label, x_axis.ticks(6), y_axis.ticks(4), [], [], bars, None, [])
+    start, stop = x_axis.start, x_axis.stop
+    return Chart(summary, x_label, y_label, x_axis.ticks(6), y_ticks, [], [], bars, None, [], left=start, right=stop)
 
 
 def _positive(line: Line, y_log: bool) -> Line:
@@ -200,6 +206,34 @@ def _spread(low: float, high: float, is_log: bool) -> tuple[float, float]:
 
 def _points(x_axis: _Axis, y_axis: _Axis, x: Sequence[float] | np.ndarray, y: Sequence[float] | np.ndarray) -> str:
     return " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(x_axis.place(x), y_axis.place(y), strict=True))
+
+
+def _beside(y_ticks: Sequence[tuple[float, str]], low: float, high: float, *, is_log: bool) -> _Axis:
+    """The horizontal axis, with room for the words of the vertical one and for its own last ones."""
+    left = max(_LEFT, _LABEL + _TICK * max((len(words) for _, words in y_ticks), default=0))
+    axis = _Axis(low, high, left, WIDTH - _RIGHT, is_log)
+    end = max((place + _TICK / 2 * len(words) for place, words in axis.ticks(6)), default=0)
+    return axis._replace(stop=axis.stop - max(0, math.ceil(end) - WIDTH))
+
+
+def _tick_words(values: Sequence[float], is_log: bool) -> list[str]:
+    """Numbers in full, or if large as 1.25e6, with digits enough to tell them apart.
+
+    Example:
+        >>> _tick_words([0, 2e5, 4e5], False), _tick_words([1234e3, 1235e3], False), _tick_words([1e4, 1e6], True)
+        (['0', '2e5', '4e5'], ['1.234e6', '1.235e6'], ['10,000', '1e6'])
+    """
+    largest = max(map(abs, values), default=0)
+    step = largest if is_log or len(values) < 2 else values[1] - values[0]
+    digits = max(0, math.floor(math.log10(largest)) - math.floor(math.log10(step) + 1e-9)) if largest else 0
+    words = []
+    for value in values:
+        if (abs(value) if is_log else largest) < _LARGE:
+            words.append(f"{value:,.6g}")
+        else:
+            mantissa, power = f"{value:.{digits}e}".split("e")
+            words.append(f"{mantissa}e{int(power)}" if value else "0")
+    return words
 
 
 def _ticks(low: float, high: float, most: int) -> list[float]:
