@@ -320,7 +320,8 @@ def test_samples_are_those_of_the_estimator(call: Call, trained: Path, start: li
     np.testing.assert_array_equal(np.load(trained.parent / "s.npy", allow_pickle=False), expected)
     assert call("sample", "run", *start, *options, "--image-shape", "3x4").code == 0
     with Image.open(trained.parent / "samples.png") as image:
-        picture = tile_images(expected, image_shape=(3, 4), grid_shape=(2, 3))
+        limits = float(expected.min()), float(expected.max())
+        picture = tile_images(expected, image_shape=(3, 4), grid_shape=(2, 3), limits=limits)
         assert np.array_equal(np.asarray(image.convert("L")), picture)
     assert call("sample", "run", "-n", 4, "--out", "lines.png").code == 0
     with Image.open(trained.parent / "lines.png") as image:

@@ -51,6 +51,19 @@ def test_picture_of_the_tutorials_filters_is_the_tutorials(dtype: str, n_images:
     assert np.array_equal(picture, tile_raster_images(W.T, (28, 28), (10, 10), (1, 1)))
 
 
+def test_tiles_of_the_same_limits_can_be_compared():
+    images = np.array([[0.0, 0.5, 1.0, 2.0], [0.5, 0.5, 0.5, -1.0]])
+    kept = images.copy()
+    picture = tile_images(images, image_shape=(2, 2), grid_shape=(1, 2), spacing=(0, 0), limits=(0, 1))
+    assert picture.tolist() == [[0, 127, 127, 127], [254, 254, 127, 0]]
+    np.testing.assert_array_equal(images, kept)
+    line = tile_rows(np.array([[0.5, 0.5, 1.0]]), limits=(0.5, 0.5))
+    assert line.tolist() == [[0, 0, 0]]
+    for limits in ((1, 0), (0, np.inf), (np.nan, 1)):
+        with pytest.raises(ValueError, match="`limits` must be two finite numbers, the lesser first; got"):
+            tile_images(images, image_shape=(2, 2), limits=limits)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("spacing", [(0, 0), (2, 2), (0, 3), (1, 0)])
 @pytest.mark.parametrize(("image_shape", "grid_shape"), [((3, 5), (2, 4)), ((1, 7), (5, 1)), ((4, 1), (1, 1))])

@@ -1,6 +1,7 @@
 """The report page: its numbers are the library's, what it shows is text, and it needs nothing beside it."""
 
 import base64
+import copy
 import json
 import re
 import shutil
@@ -10,6 +11,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import equinox as eqx
 import numpy as np
 import pandas as pd
 import pytest
@@ -18,7 +20,7 @@ from console import Outcome, assert_one_line, call_in, interrupt, start
 from contractive import ContractiveAutoencoder, DenoisingAutoencoder, StackedAutoencoder, geometry
 from contractive.models import initialize
 from contractive.plots import as_pictures, picture_shape
-from contractive.report import About, render_report, write_report
+from contractive.report import About, _page, render_report, write_report
 from contractive.report._charts import Line, histogram, line_chart
 from contractive.report._measure import draw_sample, measure
 from contractive.report._pictures import diverging_palette, png_uri
@@ -366,6 +368,32 @@ def test_charts_place_values_where_they_belong():
     assert len(histogram(same, x_label="x", y_label="y", summary="s").bars) == 3
     small_steps = line_chart([Line([0, 1], [0.0, 3e-15])], x_label="x", y_label="y", summary="s")
     assert [text for _, text in small_steps.y_ticks] == ["0", "1e-15", "2e-15", "3e-15"]
+
+
+@pytest.mark.parametrize(("sizes", "is_log"), [((7.0, 7.0), False), ((7.0, 0.01), True), ((7.0, 0.0), False)])
+def test_layers_whose_errors_differ_in_size_are_seen_side_by_side(
+    monkeypatch: pytest.MonkeyPatch, sizes: tuple[float, float], is_log: bool
+):
+    stack = StackedAutoencoder([small(n_components=4, max_epochs=1), small(n_components=3, max_epochs=1)]).fit(X)
+    parts = [
+        (name, [record._replace(reconstruction_error=size) for record in records])
+        for (name, records), size in zip(_page.describe_training(stack), sizes, strict=True)
+    ]
+    monkeypatch.setattr(_page, "describe_training", lambda estimator: parts)
+    html = render_report(stack, X[:20])
+    chart = html[html.index('aria-label="Curve of the reconstruction error') :]
+    ticks = re.findall('text-anchor="end">(.*?)<', chart[: chart.index("</svg>")])
+    assert ({"0.01", "0.1", "1"} <= set(ticks)) == is_log
+
+
+def test_a_code_that_does_not_change_has_a_spectrum_of_zeros(cae: ContractiveAutoencoder):
+    still = copy.deepcopy(cae)
+    still.model_ = eqx.tree_at(lambda model: model.hidden_bias, still.model_, cae.intercept_ + 1e4)
+    for estimator, is_still in ((still, True), (cae, False)):
+        html = render_report(estimator, X[:20])
+        assert ("Here they are 0" in html) == is_still
+        chart = html[html.index('aria-label="Singular values') :]
+        assert "polyline" in chart[: chart.index("</svg>")]
 
 
 @pytest.mark.parametrize("scale", [1.0, 1e6, -1e6, 1e300, 1e-300])

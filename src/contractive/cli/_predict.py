@@ -94,7 +94,8 @@ def sample(
         _write(out, samples)
     else:
         across = math.ceil(math.sqrt(n_samples))
-        write_picture(out, tile_rows(samples, shape, grid_shape=(-(-n_samples // across), across)))
+        limits = float(samples.min()), float(samples.max())  # of all, lest what is flat look like noise
+        write_picture(out, tile_rows(samples, shape, grid_shape=(-(-n_samples // across), across), limits=limits))
     typer.echo(f"wrote {out}: {len(samples)} samples of {samples.shape[1]} features")
 
 

@@ -17,23 +17,27 @@ def tile_images(
     image_shape: ImageShape,
     grid_shape: tuple[int, int] = (10, 10),
     spacing: tuple[int, int] = (1, 1),
+    limits: tuple[float, float] | None = None,
 ) -> np.ndarray:
     """Lay out rows as a grid of small pictures, grey or in colours, each scaled to its own minimum and maximum.
 
     A tile t becomes floor(255 (t - min t) / (max(t - min t) + 1e-8)); tiles are separated by zeros, filled row by
     row, and places without a picture stay zero. It is the layout of the classic tutorial, byte for byte.
+    With `limits` all tiles have these instead of their own minimum and maximum, and can be compared.
 
     Args:
         images: rows of shape (n_images, n_values), finite; for filters pass the weight, one unit a row.
         image_shape: height and width of one tile in pixels, >= 1, and 3 for red, green and blue.
         grid_shape: tiles down and across, >= 1. Rows beyond their number are left out.
         spacing: pixels between tiles, down and across, >= 0.
+        limits: the values that become 0 and 255, finite, the lesser first, as do those beyond; None for each its own.
 
     Returns:
         uint8 of shape (down * (height + gap) - gap, across * (width + gap) - gap), and 3 for colours.
 
     Raises:
-        ValueError: if `images` is not 2-d or its rows do not have as many values as a tile.
+        ValueError: if `images` is not 2-d or its rows do not have as many values as a tile, or a shape or the limits
+            are wrong.
 
     Example:
         >>> import numpy as np
@@ -58,19 +62,26 @@ def tile_images(
         )
     if not np.isfinite(images[: down * across]).all():
         raise ValueError("`images` must be finite; got NaN or infinity.")
+    if limits is not None and not (np.isfinite(limits).all() and limits[0] <= limits[1]):
+        raise ValueError(f"`limits` must be two finite numbers, the lesser first; got {limits}.")
     height, width, *colors = image_shape
     size = down * (height + gap_down) - gap_down, across * (width + gap_across) - gap_across
     picture = np.zeros((*size, *colors), np.uint8)
     for index, image in enumerate(images[: down * across]):
-        tile = image.reshape(image_shape) - image.min()
-        tile *= 1.0 / (float(tile.max()) + 1e-8)
+        low, high = (image.min(), image.max()) if limits is None else limits
+        tile = np.clip(image.reshape(image_shape), low, high) - low
+        tile *= 1.0 / (float(high - low) + 1e-8)
         top, left = index // across * (height + gap_down), index % across * (width + gap_across)
         picture[top : top + height, left : left + width] = tile * 255
     return picture
 
 
 def tile_rows(
-    rows: np.ndarray, image_shape: ImageShape | None = None, *, grid_shape: tuple[int, int] = (10, 10)
+    rows: np.ndarray,
+    image_shape: ImageShape | None = None,
+    *,
+    grid_shape: tuple[int, int] = (10, 10),
+    limits: tuple[float, float] | None = None,
 ) -> np.ndarray:
     """Lay out rows of any data: pictures as `tile_images` does, rows that are none as lines one below the other.
 
@@ -78,6 +89,7 @@ def tile_rows(
         rows: of shape (n_rows, n_features), finite, n_rows >= 1.
         image_shape: as for `draw_rows`; None to guess.
         grid_shape: tiles down and across; as many rows are shown as have a place there.
+        limits: as for `tile_images`.
 
     Returns:
         uint8 as `tile_images` returns it.
@@ -93,7 +105,7 @@ def tile_rows(
     shape = picture_shape(rows.shape[1], image_shape)
     if shape is None:
         shape, grid_shape = (1, rows.shape[1]), (min(len(rows), math.prod(grid_shape)), 1)
-    return tile_images(rows, image_shape=shape, grid_shape=grid_shape)
+    return tile_images(rows, image_shape=shape, grid_shape=grid_shape, limits=limits)
 
 
 def write_picture(path: str | Path, picture: np.ndarray) -> None:

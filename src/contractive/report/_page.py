@@ -172,7 +172,7 @@ def _sampling(sample: Sample, about: About, seed: int) -> str:
 
 
 def _training(estimator: BaseAutoencoder) -> dict[str, Any]:
-    """The two learning curves; of a stack a line a layer, as their errors are of different inputs."""
+    """The two learning curves; of a stack a line a layer, as their errors are of different inputs and sizes."""
     parts = describe_training(estimator)
     loss = estimator.model_.reconstruction_loss.name
     errors, norms = [], []
@@ -188,10 +188,23 @@ def _training(estimator: BaseAutoencoder) -> dict[str, Any]:
     return {
         "error_unit": "in nats" if loss == "cross_entropy" else "in squared units of the data",
         "curves": [
-            line_chart(lines, x_label="epoch", y_label=what, summary=_fall(what, lines), whole_x=True)
+            line_chart(
+                lines,
+                x_label="epoch",
+                y_label=what,
+                summary=_fall(what, lines),
+                y_log=len(parts) > 1 and _differ_in_size(lines),
+                whole_x=True,
+            )
             for lines, what in ((errors, "reconstruction error"), (norms, "‖J‖"))
         ],
     }
+
+
+def _differ_in_size(lines: Sequence[Line]) -> bool:
+    """Whether what is drawn on one linear scale would leave a line flat: of numbers > 0 that differ tenfold."""
+    values = np.concatenate([np.asarray(line.y, float) for line in lines])
+    return 0 < 10 * values.min() < values.max()
 
 
 def _fall(what: str, lines: Sequence[Line]) -> str:
@@ -296,6 +309,7 @@ def _geometry(measured: Measured) -> dict[str, Any]:
     largest = float(values.max())
     errors = measured.sample.errors
     dimension = number(float(np.median(measured.dimensions)))
+    moves = bool(middle.any())  # else the code of most rows is saturated, and a logarithm has no place for zeros
     return {
         "geometry": [
             ("largest singular value found", number(largest)),
@@ -307,13 +321,14 @@ def _geometry(measured: Measured) -> dict[str, Any]:
             [Line(ranks, middle, "median over rows", low, high)],
             x_label="rank",
             y_label="singular value",
-            y_log=True,
+            y_log=moves,
             summary=f"Singular values of the Jacobian against their rank, from {number(float(middle[0]))} down to "
             f"{number(float(middle[-1]))}, medians over {len(values)} rows.",
         ),
         "spectrum_look": (
             f"Singular values of the Jacobian, at {len(values)} rows; the band holds the middle 80 %. Look for a steep "
             "fall: the directions before it are followed, those after it are ignored."
+            + ("" if moves else " Here they are 0: at most of these rows the code does not change with the input.")
         ),
         "contraction": _contraction(measured),
         "contraction_look": (
