@@ -370,6 +370,6 @@ class BaseClassifier(ClassifierMixin, BaseEstimator):
             return HeldOut(own, known_labels(classes, labels, own.shape[0], name="validation_data")), None
         if not self.early_stopping:
             return None, None
-        kept, chosen = split_stratified(encoded, float(self.validation_fraction), self._seed)
+        kept, chosen = split_stratified(encoded, classes, float(self.validation_fraction), self._seed)
         own_weights = None if weights is None or not weights[chosen].any() else weights[chosen]
         return HeldOut(rows[chosen], encoded[chosen], own_weights), kept

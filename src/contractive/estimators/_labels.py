@@ -86,7 +86,9 @@ def known_labels(classes: np.ndarray, y: Any, n_rows: int, *, name: str) -> np.n
     return places
 
 
-def split_stratified(encoded: np.ndarray, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def split_stratified(
+    encoded: np.ndarray, classes: np.ndarray, fraction: float, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Numbers of the rows to train on, those without labels included, and of the labelled rows held out.
 
     Of every class the same share is held out, at least one row, and at least one stays.
@@ -96,12 +98,12 @@ def split_stratified(encoded: np.ndarray, fraction: float, seed: int) -> tuple[n
     """
     rng = np.random.default_rng([seed, 0])  # epochs count from 1
     held_out = []
-    for number in range(encoded.max() + 1):
+    for number, own in enumerate(classes):
         members = rng.permutation(np.flatnonzero(encoded == number))
         if len(members) < 2:
             raise ValueError(
                 "`early_stopping` must have at least 2 labelled rows of every class, one of them to hold out; got 1 of "
-                f"the class at place {number}. Pass validation_data, or early_stopping=False."
+                f"class {_shown_label(own)}. Pass validation_data, or early_stopping=False."
             )
         held_out.append(members[: min(max(1, round(fraction * len(members))), len(members) - 1)])
     chosen = np.sort(np.concatenate(held_out))
