@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Self
 
 import jax
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
 __all__ = ["TangentNeighborsClassifier"]
+
+_MIN_PLANES = 256  # rows whose planes are found together, if as many are asked for
 
 
 class TangentNeighborsClassifier(ClassifierMixin, BaseEstimator):
@@ -144,13 +147,11 @@ class TangentNeighborsClassifier(ClassifierMixin, BaseEstimator):
         found = []
         with precision(floats.dtype):
             reference = jnp.asarray(self._rows), jnp.asarray(self._planes, floats.dtype)
-            for start in range(0, len(floats), block):
-                part = slice(start, start + block)
-                planes = tangent_planes(self.representation_, rows[part], self._n_tangents, is_mapped=False)
+            for own, planes in self._with_planes(rows, floats, block):
                 # The last block is filled up, so that it compiles nothing of its own.
                 missing = min(block, len(floats)) - len(planes)
-                own = np.pad(floats[part], ((0, missing), (0, 0))), np.pad(planes, ((0, missing), (0, 0), (0, 0)))
-                squares = np.asarray(_distances_sq(*map(jnp.asarray, own), *reference))[: len(planes)]
+                filled = np.pad(own, ((0, missing), (0, 0))), np.pad(planes, ((0, missing), (0, 0), (0, 0)))
+                squares = np.asarray(_distances_sq(*map(jnp.asarray, filled), *reference))[: len(planes)]
                 places = np.argsort(squares, axis=1, kind="stable")[:, : self.n_neighbors]
                 found.append((np.sqrt(np.take_along_axis(squares, places, axis=1)), places))
         distances, places = zip(*found, strict=True)
@@ -179,6 +180,15 @@ class TangentNeighborsClassifier(ClassifierMixin, BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
+
+    def _with_planes(self, rows: Any, floats: np.ndarray, block: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Blocks of rows as the model sees them, with their planes, which are found fastest for many rows together."""
+        together = block * -(-_MIN_PLANES // block)
+        for start in range(0, len(floats), together):
+            some = slice(start, start + together)
+            planes = tangent_planes(self.representation_, rows[some], self._n_tangents, is_mapped=False)
+            for place in range(0, len(planes), block):
+                yield floats[some][place : place + block], planes[place : place + block]
 
     def _floats(self, rows: Any) -> np.ndarray:
         """Rows as the model sees them."""
