@@ -30,6 +30,9 @@ the original files are not at hand: compare the order of the models there, not t
 rows; these are inside a `HeldOut` (`data.py`), which is sealed during a search, and which the final run reads once,
 after training (`run_job` in `runs.py`): a second time is an error. Each table's module holds the frozen settings and
 names the line that they were taken from.
+
+**Hours** are those of the runs one after the other, on one or two cores of a machine that was shared. A pretrained
+representation that several runs share counts in the first of them, or in none where the search had made it.
 """
 _QUICK_HEAD = """\
 # A quick run
@@ -80,13 +83,16 @@ def table_lines(table: Table, folder: Path, *, quick: bool = False) -> list[str]
         "| model | data | number | ours: mean ± sd (seeds) | published | gap | command |",
         "|---|---|---|---|---|---|---|",
     ]
-    older = 0
+    older, seconds = 0, []
     for row in table.rows:
         results, others = read_results(table, row, final_settings(row, quick=quick), folder)
         older += others
+        seconds += [result["seconds"]["wall"] for result in results]
         lines += (_line(table, row, number, results, quick) for number in row.numbers)
     if older:
         lines += ["", f"{older} result(s) of other settings are left out: run the command again."]
+    if seconds:
+        lines += ["", f"{len(seconds)} run(s), {sum(seconds) / 3600:.2f} hours in all."]
     return [*lines, "", *_choices(table)]
 
 
