@@ -428,6 +428,19 @@ def trained(module_quickly_compiled: None, tmp_path_factory: pytest.TempPathFact
     return folder
 
 
+def test_the_data_of_a_run_is_found_from_another_folder(trained: Path, tmp_path: Path):
+    outcome = call_in(tmp_path, "report", trained / "run")
+    assert (outcome.code, outcome.err) == (0, "")
+    assert outcome.out.endswith("80 of 80 rows of x.npy\n")
+    config = json.loads((trained / "run" / "config.json").read_text())
+    config["data"]["name"] = "digits"
+    other = tmp_path / "other"
+    shutil.copytree(trained / "run", other)
+    (other / "config.json").write_text(json.dumps(config))
+    (tmp_path / "digits").write_text("no data set")
+    assert "rows of digits" in call_in(tmp_path, "report", "other").out
+
+
 @pytest.mark.parametrize(
     ("error", "said"),
     [

@@ -145,6 +145,18 @@ def _source(run: Path, data: str | None, array: str | None, config: Mapping[str,
         raise ValueError(f"{str(run)!r} has no {_CONFIG} that names its data. {remedy}")
     own = known.get("array") if isinstance(known, Mapping) else config.get("array")
     try:
-        return open_rows(name, array=array if array is not None else own)
+        found = open_rows(_place(name, run), array=array if array is not None else own)
+        return found._replace(name=name)
     except FileNotFoundError as error:
         raise FileNotFoundError(f"{name!r}, the data of {str(run)!r}, is gone. {remedy}") from error
+
+
+def _place(name: str, run: Path) -> str:
+    """Where the data is that a run names: from here, or else from a folder that the run is in, the nearest first."""
+    from ..datasets import DATASETS
+
+    if name not in DATASETS and not Path(name).exists():
+        for folder in run.resolve().parents:
+            if (folder / name).is_file():
+                return str(folder / name)
+    return name
