@@ -243,11 +243,19 @@ def test_tangents_are_kept_for_other_fits_with_the_same_rows_and_encoder(tmp_pat
     assert all(path.name.startswith("tangents-") for path in (tmp_path / "kept").iterdir())
 
 
-def test_tangents_of_an_own_encoder_are_not_kept(tmp_path):
-    own = Convolution()
-    for representation, message in ((small(activation=jnp.tanh), "must be a name"), (small(encoder=own), "the user's")):
-        with pytest.raises(TypeError, match=message):
-            make(ManifoldTangentClassifier, representation=representation, tangent_cache=tmp_path).fit(X, Y)
+def test_tangents_of_an_own_encoder_are_not_kept(monkeypatch, tmp_path):
+    fitted = FrozenEstimator(small(activation=jnp.tanh).fit(X))
+    monkeypatch.setattr(
+        "contractive.estimators._base_classifier.fit_representation", None
+    )  # refused before it is asked to
+    for own in (
+        fitted,
+        small(activation=jnp.tanh),
+        small(encoder=Convolution()),
+        StackedAutoencoder([small(), small(activation=jnp.tanh)]),
+    ):
+        with pytest.raises(TypeError, match="`tangent_cache` must be None with a function of the user's own"):
+            make(ManifoldTangentClassifier, representation=own, tangent_cache=tmp_path).fit(X, Y)
     assert not [*tmp_path.iterdir()]
     with pytest.raises(TypeError, match="`tangent_cache` must be the path of a folder, or None; got 3."):
         make(ManifoldTangentClassifier, tangent_cache=3).fit(X, Y)
@@ -521,7 +529,7 @@ def test_weights_are_compared_among_the_labelled_rows():
 def test_held_out_rows_count_by_their_weights():
     weights = np.where(np.arange(200) % 2 == 0, 1.0, 0.0)
     classifier = make(early_stopping=True, validation_fraction=0.5, max_epochs=1).fit(X, Y, sample_weight=weights)
-    _, chosen = split_stratified(Y, 0.5, classifier._seed)
+    _, chosen = split_stratified(Y, classifier.classes_, 0.5, classifier._seed)
     wrong = classifier.predict(X[chosen]) != Y[chosen]
     assert np.isclose(classifier.validation_error_curve_[0], np.average(wrong, weights=weights[chosen]))
 

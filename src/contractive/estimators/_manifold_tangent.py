@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sklearn.frozen import FrozenEstimator
 
 from .._validation import check_count, check_interval, shown
 from ..penalties import Penalty
@@ -16,7 +15,7 @@ from ._base_classifier import BaseClassifier
 from ._contractive import ContractiveAutoencoder
 from ._fitting import Callback, reporter
 from ._stacked import StackedAutoencoder
-from ._tangent_planes import check_n_tangents, named_outline, resolve_n_tangents, tangent_planes
+from ._tangent_planes import check_n_tangents, check_named, resolve_n_tangents, tangent_planes
 
 __all__ = ["ManifoldTangentClassifier"]
 
@@ -185,10 +184,10 @@ class ManifoldTangentClassifier(BaseClassifier):
             _check_folder(os.fspath(self.tangent_cache))
 
     def _check_representation(self, representation: Any, n_features: int) -> None:
-        """Refuse more tangents than there can be before anything is trained."""
+        """Refuse more tangents than there can be, or a cache of what has no name, before anything is trained."""
         self._n_tangents = resolve_n_tangents(self.n_tangents, representation, n_features)
-        if self.tangent_cache is not None and isinstance(representation, FrozenEstimator):
-            named_outline(representation.estimator.model_)
+        if self.tangent_cache is not None:
+            check_named(representation)
 
     def _tangents(self, rows: Any) -> np.ndarray | None:
         """The tangent plane at each row by the representation, in memory or mapped."""

@@ -20,12 +20,13 @@ from ._base import BaseAutoencoder, precision
 from ._describe import model_arrays, model_outline
 from ._stacked import StackedAutoencoder
 
-__all__ = ["MAX_BYTES", "TangentProgress", "check_n_tangents", "named_outline", "resolve_n_tangents", "tangent_planes"]
+__all__ = ["MAX_BYTES", "TangentProgress", "check_n_tangents", "check_named", "resolve_n_tangents", "tangent_planes"]
 
 MAX_BYTES = 1 << 30
 """What planes may take in memory; more of them are mapped."""
 
 _DEFAULT_TANGENTS = 15
+_OWN = "`tangent_cache` must be None with a function of the user's own, as it has no name to keep by."
 _CACHE_VERSION = 1  # another one where tangents are found in another way
 
 
@@ -141,18 +142,31 @@ def tangent_planes(
     return planes
 
 
-def named_outline(model: Model) -> dict[str, Any]:
-    """What an encoder is besides its arrays, for a cache to tell it from others.
+def check_named(representation: Any) -> None:
+    """Refuse, before anything is trained, what no cache can tell from another: a function of the user's own.
+
+    Args:
+        representation: an auto-encoder, unfitted, or `FrozenEstimator(fitted)`.
 
     Raises:
-        TypeError: if the encoder, or its nonlinearity, is the user's own, which nothing tells from another.
+        TypeError: if the encoder, or its nonlinearity, is the user's own.
     """
+    if isinstance(representation, FrozenEstimator):
+        _named_outline(representation.estimator.model_)
+    else:
+        layers = getattr(representation, "layers", None) or [representation]
+        if any(layer.encoder is not None or callable(layer.activation) for layer in layers):
+            raise TypeError(_OWN)
+
+
+def _named_outline(model: Model) -> dict[str, Any]:
+    """What an encoder is besides its arrays, for a cache to tell it from others; errors as for `check_named`."""
     try:
         outline = model_outline(model)
     except TypeError as error:
-        raise TypeError(f"`tangent_cache` must be None with a function of the user's own: {error}") from error
+        raise TypeError(_OWN) from error
     if "own" in outline:
-        raise TypeError("`tangent_cache` must be None with an encoder of the user's own, as it has no name to keep by.")
+        raise TypeError(_OWN)
     return outline
 
 
@@ -172,7 +186,7 @@ def _digest(representation: BaseAutoencoder, rows: Any, n_tangents: int) -> str:
         TypeError: if the encoder, or its nonlinearity, is the user's own, which nothing tells from another.
     """
     model = representation.model_
-    outline = named_outline(model)
+    outline = _named_outline(model)
     facts = [_CACHE_VERSION, outline, representation._uint8_scale, n_tangents]
     parts = [rows.data, rows.indices, rows.indptr] if hasattr(rows, "indptr") else [rows]
     found = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
