@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import lru_cache, partial
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -10,28 +10,14 @@ import numpy as np
 from jax.typing import DTypeLike
 
 from ._typing import Array, Float, Rows, Scalar, StoredRows, Visible
+from .models import Classifier, Model
 
 __all__ = ["MAX_BLOCK_FLOATS", "as_floats", "floats_held", "map_rows"]
 
 MAX_BLOCK_FLOATS = 1 << 22
 """Floats that a block of rows may hold: 16 MiB in float32."""
 
-
-@runtime_checkable
-class Mapped(Protocol):
-    """A model, or what was prepared of one: a pytree with a dtype and a number of features."""
-
-    @property
-    def dtype(self) -> np.dtype:
-        """Of the arithmetic."""
-        ...
-
-    @property
-    def n_features(self) -> int:
-        """Entries of x."""
-        ...
-
-
+Mapped = Model | Classifier
 Example = Callable[[Any, Visible], Float[Array, "..."]]
 
 

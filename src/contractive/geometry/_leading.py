@@ -22,7 +22,7 @@ __all__ = [
     "many_digits",
     "prepare",
     "settled",
-    "slopes",
+    "slopes_at",
     "suits",
 ]
 
@@ -93,7 +93,7 @@ def _prepared(model: Model) -> tuple[Array, ...]:
     return weight @ weight.T, jnp.where(largest > 0, largest, 1), start, noise
 
 
-def slopes(model: Model, x: Visible) -> Hidden:
+def slopes_at(model: Model, x: Visible) -> Hidden:
     """s'(a) of the only layer at one example: J = diag(s'(a)) W."""
     layer = _only_layer(model)
     return layer.activation.derivative(layer.preactivation(x))
@@ -110,7 +110,7 @@ def leading_by_gram(
 
     Args:
         prepared: of the model.
-        slopes: of every row, as `slopes` has them.
+        slopes: of every row, as `slopes_at` has them.
         n_values: as `suits` says.
         n_steps: blocks of the Krylov space.
         pool: its threads go through some rows at a time each.
@@ -158,7 +158,7 @@ def _leading(
 
 
 def _whitened(blocks: Float[np.ndarray, "batch block hidden"]) -> Float[np.ndarray, "batch block hidden"]:
-    """Orthonormal rows with the same spans, as `_tangents.whitened` has them at one example."""
+    """Orthonormal rows with the same spans, as `_tangents._whitened` has them at one example."""
     blocks = blocks / _largest(blocks)
     gram = blocks @ _transposed(blocks)
     lengths = np.sqrt(np.diagonal(gram, axis1=1, axis2=2))[:, :, None]

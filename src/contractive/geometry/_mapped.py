@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_limits
 from .._files import cache_folder
 from ..batched import floats_held, map_rows
 from ..models import Model
-from ._leading import default_steps_by_gram, leading_by_gram, many_digits, prepare, settled, slopes, suits
+from ._leading import default_steps_by_gram, leading_by_gram, many_digits, prepare, settled, slopes_at, suits
 from ._tangents import (
     OVERSAMPLING,
     Method,
@@ -156,8 +156,8 @@ def _map_by_gram(model: Model, rows: Any, n_values: int, uint8_scale: float) -> 
         for _ in range(2):
             changes = []
             for places in _parts(left):
-                slopes_there = map_rows(slopes, model, rows[places], uint8_scale=uint8_scale)
-                both = leading_by_gram(prepared, slopes_there, n_values, n_steps, pool)
+                slopes = map_rows(slopes_at, model, rows[places], uint8_scale=uint8_scale)
+                both = leading_by_gram(prepared, slopes, n_values, n_steps, pool)
                 found[places] = both[:, 0]
                 changes.append(settled(both))
             if not changes:

@@ -27,7 +27,6 @@ __all__ = [
     "singular_values",
     "start_of_chain",
     "tangents",
-    "whitened",
 ]
 
 
@@ -282,10 +281,10 @@ def _krylov(
     left: list[Block] = []
     images: list[Block] = []
     for step in range(n_steps):
-        left.append(_whitened_beside(left, whitened(push(directions))))
+        left.append(_whitened_beside(left, _whitened(push(directions))))
         images.append(pull(left[-1]))
         if step + 1 < n_steps:
-            directions = whitened(images[-1])
+            directions = _whitened(images[-1])
     B = scaled(jnp.concatenate(images))  # P J, at hand without another product
     _, U = jnp.linalg.eigh(B @ B.T)
     return U[:, ::-1][:, :n_tangents].T @ B
@@ -304,7 +303,7 @@ def _start(differential: Differential, n_block: int) -> Block:
 def start_of_chain(weights: Sequence[Float[Array, "_ _"]], block: Block) -> Block:
     """About the leading right singular vectors of the product of a chain's weights, by powers from a block."""
     for _ in range(_START_STEPS):
-        block = whitened(block)
+        block = _whitened(block)
         for weight in weights:
             block = block @ weight.T
         for weight in reversed(weights):
@@ -333,7 +332,7 @@ def _maps(differential: Differential) -> _Maps:
     return _Maps(push, pull)
 
 
-def whitened(block: Block) -> Block:
+def _whitened(block: Block) -> Block:
     """Orthonormal rows with the same span; what depends on other rows becomes rows of zeros.
 
     By the eigenvectors of the Gram matrix of the scaled rows: products of matrices and one small eigenproblem, which
