@@ -245,9 +245,7 @@ def test_tangents_are_kept_for_other_fits_with_the_same_rows_and_encoder(tmp_pat
 
 def test_tangents_of_an_own_encoder_are_not_kept(monkeypatch, tmp_path):
     fitted = FrozenEstimator(small(activation=jnp.tanh).fit(X))
-    monkeypatch.setattr(
-        "contractive.estimators._base_classifier.fit_representation", None
-    )  # refused before it is asked to
+    monkeypatch.setattr("contractive.estimators._base_classifier.fit_representation", None)  # it is not asked to
     for own in (
         fitted,
         small(activation=jnp.tanh),

@@ -368,6 +368,12 @@ def test_charts_place_values_where_they_belong():
     assert len(histogram(same, x_label="x", y_label="y", summary="s").bars) == 3
     small_steps = line_chart([Line([0, 1], [0.0, 3e-15])], x_label="x", y_label="y", summary="s")
     assert [text for _, text in small_steps.y_ticks] == ["0", "1e-15", "2e-15", "3e-15"]
+    many = Line(np.arange(31), np.arange(31), "many", low=np.arange(31) - 1, high=np.arange(31))
+    two = line_chart([Line([0], [0]), many], x_label="x", y_label="y", summary="s")
+    assert [bool(band) for band in two.bands] == [False, True]
+    assert [len(dots) for dots in two.dots] == [1, 0]
+    bars = histogram(np.array([0.0, 0.0, 0.0, 1.0]), x_label="x", y_label="y", summary="s").bars
+    assert [height for *_, height in bars] == [168, 0, 0, 56]
 
 
 @pytest.mark.parametrize(("sizes", "is_log"), [((7.0, 7.0), False), ((7.0, 0.01), True), ((7.0, 0.0), False)])
@@ -410,12 +416,6 @@ def test_the_words_beside_a_chart_are_inside_of_it_and_all_different(scale: floa
         for points, _ in chart.lines:
             places = [float(point.split(",")[0]) for point in points.split()]
             assert (min(places), max(places)) == (chart.left, chart.right)
-    many = Line(np.arange(31), np.arange(31), "many", low=np.arange(31) - 1, high=np.arange(31))
-    two = line_chart([Line([0], [0]), many], x_label="x", y_label="y", summary="s")
-    assert [bool(band) for band in two.bands] == [False, True]
-    assert [len(dots) for dots in two.dots] == [1, 0]
-    bars = histogram(np.array([0.0, 0.0, 0.0, 1.0]), x_label="x", y_label="y", summary="s").bars
-    assert [height for *_, height in bars] == [168, 0, 0, 56]
 
 
 @pytest.fixture(scope="module")
@@ -446,6 +446,7 @@ def test_the_data_of_a_run_is_found_from_another_folder(trained: Path, tmp_path:
     [
         (ValueError("no page of this."), "no page of this."),
         (OSError(28, "No space left on device"), "'{report}': No space left on device."),
+        (OSError("no disk"), "'{report}': no disk."),
     ],
 )
 def test_what_trained_stays_where_the_report_cannot_be_written(
