@@ -284,7 +284,7 @@ def train(
         except (TypeError, ValueError) as error:
             raise type(error)(f"{error} {folder.path} holds all but {REPORT}.") from error
         except OSError as error:
-            raise OSError(f"{str(path)!r}: {error.strerror}. {folder.path} holds all but {REPORT}.") from error
+            raise OSError(f"{str(path)!r}: {error.strerror or error}. {folder.path} holds all but {REPORT}.") from error
     written = "model.safetensors, config.json, history.jsonl, curves.png, filters.png"
     typer.echo(f"wrote {folder.path}: {written}{f', {REPORT}' if report else ''}")
 
