@@ -111,7 +111,7 @@ WAYS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("minibatches", [1, 3, 100])
 def test_sparse_rows_made_dense_some_minibatches_at_a_time(way: str, minibatches: int, monkeypatch: pytest.MonkeyPatch):
     entries = minibatches * WAYS[way]["batch_size"] * 64
-    monkeypatch.setattr("contractive.training._engines._SPARSE_BLOCK_ENTRIES", entries)
+    monkeypatch.setattr("contractive.training._feeds._SPARSE_BLOCK_ENTRIES", entries)
     weights = np.arange(200) % 3 + 1
     one, other = (small(**WAYS[way]).fit(rows, sample_weight=weights) for rows in (SPARSE, X))
     assert one.loss_curve_ == pytest.approx(other.loss_curve_, rel=1e-6)

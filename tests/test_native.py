@@ -22,7 +22,7 @@ from contractive.penalties import (
     SpectralContraction,
     WeightDecay,
 )
-from contractive.training import Trained, chunk_runner, native_kernel, resolve_optimizer, train
+from contractive.training import Trained, make_engine, native_kernel, resolve_optimizer, train
 from routes import one_layer
 
 SGD = resolve_optimizer("sgd", 0.05)
@@ -227,10 +227,10 @@ def test_only_plain_sgd_on_dense_rows_that_count_the_same_is_the_kernels():
     other_output = AutoEncoder(model.weight, model.hidden_bias, model.visible_bias, loss="cross_entropy", output="tanh")
 
     def engine(model: AutoEncoder = model, transformation: Any = SGD, rows: Any = rows, **options: Any) -> str:
-        return chunk_runner(model, Objective(), transformation, rows, batch_size=10, **options)[1]
+        return make_engine(model, Objective(), transformation, rows, batch_size=10, **options).name
 
     assert engine() == "native"
-    assert engine(sample_weight=np.ones(40)) == "jax"
+    assert engine(weighted=True) == "jax"
     assert engine(rows=csr_array(rows)) == "jax"
     assert engine(transformation=resolve_optimizer("sgd", lambda count: 0.1)) == "jax"
     assert engine(transformation=resolve_optimizer("adam", 0.1)) == "jax"
@@ -238,7 +238,7 @@ def test_only_plain_sgd_on_dense_rows_that_count_the_same_is_the_kernels():
     with pytest.raises(
         ValueError, match="`engine` must be 'jax' or 'auto' for this job: .*no sample weights.*got 'native'"
     ):
-        engine(sample_weight=np.ones(40), engine="native")
+        engine(weighted=True, engine="native")
 
 
 @pytest.mark.parametrize("compiler", ["no-such-compiler", "false"])

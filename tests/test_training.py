@@ -22,13 +22,13 @@ from contractive.training import (
     Progress,
     Trained,
     TrainingState,
+    epoch_keys,
     epoch_order,
     initial_state,
     resolve_optimizer,
     run_chunk,
     train,
 )
-from contractive.training._loop import epoch_keys
 from registry import MODELS
 from routes import one_layer, sigmoid, times_compiled
 
@@ -351,7 +351,7 @@ def test_sparse_rows_leave_the_bits_of_dense_ones(shuffle, weighted, monkeypatch
     options = {"objective": RANDOM, "shuffle": shuffle, "engine": "jax", "sample_weight": weights}
     dense = fit(thin, **options)
     for minibatches in (2, 4):  # of five, dense at a time
-        monkeypatch.setattr("contractive.training._engines._SPARSE_BLOCK_ENTRIES", minibatches * 5 * 6)
+        monkeypatch.setattr("contractive.training._feeds._SPARSE_BLOCK_ENTRIES", minibatches * 5 * 6)
         sparse = fit(csr_array(thin), **options)
         assert bits(sparse.model) == bits(dense.model)
         assert [record[:3] for record in sparse.history] == [record[:3] for record in dense.history]
@@ -365,7 +365,7 @@ def test_no_more_sparse_rows_than_allowed_are_dense_at_a_time(monkeypatch):
         return run_chunk(state, **arguments)
 
     monkeypatch.setattr("contractive.training._engines.run_chunk", spy)
-    monkeypatch.setattr("contractive.training._engines._SPARSE_BLOCK_ENTRIES", 2 * 4 * 6)
+    monkeypatch.setattr("contractive.training._feeds._SPARSE_BLOCK_ENTRIES", 2 * 4 * 6)
     fit(csr_array(ROWS), batch_size=4, max_epochs=1)
     assert stored == [(8, 6)] * 3
 

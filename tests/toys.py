@@ -9,6 +9,7 @@ import numpy as np
 
 from contractive import ContractiveAutoencoder
 from contractive.datasets import load_digits
+from contractive.sources import RowReader
 
 X = load_digits()[0][0][:200]
 
@@ -51,3 +52,26 @@ class Convolution(eqx.Module):
 
     def __call__(self, x):
         return self.readout(jnp.tanh(self.filters(x.reshape(1, 8, 8))).reshape(-1)[self.places])
+
+
+class ArrayRows(RowReader):
+    """An array as if it lay in a file; `reads` are the bounds of what was read, `unreadable` the row that fails.
+
+    Args:
+        array: of shape (n_rows, n_features).
+        bounds: of its blocks, or None for even ones.
+    """
+
+    def __init__(self, array: np.ndarray, bounds: list[int] | None = None):
+        self.name, self.shape, self.dtype = "rows", array.shape, array.dtype
+        self.array, self.bounds, self.unreadable = array, bounds, -1
+        self.reads: list[tuple[int, int]] = []
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        self.reads.append((start, stop))
+        if start <= self.unreadable < stop:
+            raise OSError(5, "Input/output error", self.name)
+        return self.array[start:stop].copy()
+
+    def block_bounds(self, n_rows: int) -> np.ndarray:
+        return super().block_bounds(n_rows) if self.bounds is None else np.array(self.bounds)

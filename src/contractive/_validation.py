@@ -1,6 +1,7 @@
 """Argument checks and their wording: what, the rule, the value, the remedy."""
 
 import math
+from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any
 
@@ -13,8 +14,10 @@ __all__ = [
     "check_interval",
     "check_rows",
     "check_seed",
+    "check_shape",
     "check_weights",
     "shown",
+    "stored_dtype",
 ]
 
 _BLOCK_ENTRIES = 1 << 22  # entries looked at in one go, so that a check costs megabytes and not the size of the data
@@ -111,6 +114,7 @@ def check_rows(
     unit_interval: bool = False,
     uint8_scale: float = 1,
     largest: float = np.inf,
+    place: Callable[[int], str] = "row {}".format,
 ) -> Any:
     """The data as a 2-d array of finite numbers: uint8, float32 and float64 as they are; sparse data as CSR.
 
@@ -123,6 +127,7 @@ def check_rows(
         unit_interval: whether every value must lie in [0, 1].
         uint8_scale: what a uint8 value is divided by before it is compared with 1.
         largest: the largest absolute value that the arithmetic holds.
+        place: what the messages say of the row of a number, "row 7" say.
 
     Returns:
         The array, or the CSR array or matrix. uint8, float32 and float64 values are not copied.
@@ -140,12 +145,18 @@ def check_rows(
         except ValueError as error:
             raise ValueError(f"`{name}` must be a rectangular array of numbers; got {error}.") from error
     array = _check_kind(array, name)
-    _check_shape(array, name, min_rows)
-    if array.dtype not in (np.uint8, np.float32, np.float64):
-        is_narrow = array.dtype.kind == "b" or (array.dtype.kind == "f" and array.dtype.itemsize <= 4)
-        array = array.astype(np.float32 if is_narrow else np.float64)
-    _check_values(array, name, unit_interval, uint8_scale, largest)
+    check_shape(array.shape, name=name, min_rows=min_rows)
+    array = array if array.dtype == stored_dtype(array.dtype) else array.astype(stored_dtype(array.dtype))
+    _check_values(array, name, unit_interval, uint8_scale, largest, place)
     return array
+
+
+def stored_dtype(dtype: np.dtype) -> np.dtype:
+    """What numbers of a dtype are kept as: uint8, float32 and float64 as they are; see `check_rows`."""
+    if dtype in (np.uint8, np.float32, np.float64):
+        return dtype
+    is_narrow = dtype.kind == "b" or (dtype.kind == "f" and dtype.itemsize <= 4)
+    return np.dtype(np.float32 if is_narrow else np.float64)
 
 
 def _as_csr(X: Any) -> Any:
@@ -175,28 +186,32 @@ def _check_kind(array: Any, name: str) -> Any:
     return array
 
 
-def _check_shape(array: Any, name: str, min_rows: int) -> None:
-    if array.ndim != 2:
+def check_shape(shape: tuple[int, ...], *, name: str = "X", min_rows: int = 1) -> None:
+    """Refuse what is no table of enough rows.
+
+    Raises:
+        ValueError: if it is not 2-d, has too few rows, or no features.
+    """
+    if len(shape) != 2:
         remedy = {
             1: f"Reshape your data: {name}.reshape(1, -1) for one row, {name}.reshape(-1, 1) for one feature.",
             0: "Pass a table.",
-        }.get(array.ndim, f"Flatten each example: {name}.reshape(len({name}), -1).")
+        }.get(len(shape), f"Flatten each example: {name}.reshape(len({name}), -1).")
         raise ValueError(
-            f"`{name}` must be 2-d, of shape (n_samples, n_features); "
-            f"got {array.ndim}-d of shape {array.shape}. {remedy}"
+            f"`{name}` must be 2-d, of shape (n_samples, n_features); got {len(shape)}-d of shape {shape}. {remedy}"
         )
-    rows, features = array.shape
+    rows, features = shape
     if rows < min_rows:
         plural = "" if min_rows == 1 else "s"
-        raise ValueError(
-            f"`{name}` must have at least {min_rows} row{plural}; got {rows} sample(s) (shape {array.shape})."
-        )
+        raise ValueError(f"`{name}` must have at least {min_rows} row{plural}; got {rows} sample(s) (shape {shape}).")
     if features < 1:
         # In scikit-learn's words, which its checks look for.
-        raise ValueError(f"`{name}` has 0 feature(s) (shape={array.shape}) while a minimum of 1 is required.")
+        raise ValueError(f"`{name}` has 0 feature(s) (shape={shape}) while a minimum of 1 is required.")
 
 
-def _check_values(array: Any, name: str, unit_interval: bool, uint8_scale: float, largest: float) -> None:
+def _check_values(
+    array: Any, name: str, unit_interval: bool, uint8_scale: float, largest: float, place: Callable[[int], str]
+) -> None:
     is_float = array.dtype.kind == "f"
     one = uint8_scale if array.dtype == np.uint8 else 1
     if not (is_float or unit_interval):
@@ -206,27 +221,27 @@ def _check_values(array: Any, name: str, unit_interval: bool, uint8_scale: float
     values = array.data if is_sparse else array
     block = max(1, _BLOCK_ENTRIES // (1 if is_sparse else array.shape[1]))
 
-    def place(wrong: np.ndarray, start: int) -> tuple[float, str]:
+    def find(wrong: np.ndarray, start: int) -> tuple[float, str]:
         index = np.argwhere(wrong)[0]
         index[0] += start
         row, column = (
             (np.searchsorted(array.indptr, index[0], side="right") - 1, array.indices[index[0]]) if is_sparse else index
         )
-        return float(values[tuple(index)]), f"at row {row}, column {column}"
+        return float(values[tuple(index)]), f"at {place(int(row))}, column {column}"
 
     for start in range(0, len(values), block):
         part = values[start : start + block]
         if is_float and not np.isfinite(part).all():
-            value, where = place(~np.isfinite(part), start)
+            value, where = find(~np.isfinite(part), start)
             raise ValueError(f"`{name}` must be finite; got {_spell(value)} {where}. Fill or drop such values first.")
         if array.dtype == np.float64 and max(-part.min(), part.max()) > largest:
-            value, where = place(np.abs(part) > largest, start)
+            value, where = find(np.abs(part) > largest, start)
             raise ValueError(
                 f"`{name}` must lie within {largest:.2g}, the range of the arithmetic; got {value:g} {where}. "
                 "Scale the data."
             )
         if unit_interval and (part.min() < 0 or part.max() > one):
-            value, where = place((part < 0) | (part > one), start)
+            value, where = find((part < 0) | (part > one), start)
             remedy = (
                 f"Pass uint8_scale=256 to read bytes as pixels k/256 (now {uint8_scale:g})"
                 if array.dtype == np.uint8

@@ -24,7 +24,7 @@ from contractive.jacobian import jacobian_frobenius_sq
 from contractive.models import AutoEncoder, initialize
 from contractive.objectives import Objective
 from contractive.penalties import Contraction
-from contractive.training import ChunkRunner, chunk_runner, epoch_keys, epoch_order, initial_state, resolve_optimizer
+from contractive.training import Engine, epoch_keys, epoch_order, initial_state, make_engine, resolve_optimizer
 
 PRODUCT_SIDE = 4096
 SCALE = 256
@@ -44,7 +44,8 @@ class ContractiveAutoEncoder(Contender):
         self._square = jnp.ones((PRODUCT_SIDE, PRODUCT_SIDE))
         self._product = jax.jit(jnp.matmul).lower(self._square, self._square).compile()
         self.reset()
-        self._run = self.runner(self.model())
+        self._engine = self.make_engine(self.model())
+        self._loaded = self._engine.load(self._rows, None)
         return {"jax": jax.__version__, "numpy": np.__version__}
 
     def model(self) -> AutoEncoder:
@@ -52,10 +53,10 @@ class ContractiveAutoEncoder(Contender):
         assert isinstance(self._state.model, AutoEncoder)
         return self._state.model
 
-    def runner(self, model: AutoEncoder) -> ChunkRunner:
-        """What trains on a chunk."""
+    def make_engine(self, model: AutoEncoder) -> Engine:
+        """What trains."""
         objective = Objective((Contraction(CONTRACTION),))
-        return chunk_runner(
+        return make_engine(
             model,
             objective,
             self._sgd,
@@ -63,7 +64,7 @@ class ContractiveAutoEncoder(Contender):
             batch_size=self.batch_size,
             uint8_scale=SCALE,
             engine=self.engine,
-        )[0]
+        )
 
     def reset(self) -> None:
         """Put the initial state back."""
@@ -72,7 +73,14 @@ class ContractiveAutoEncoder(Contender):
 
     def run_span(self, start: int, stop: int) -> Totals:
         """Train on some minibatches; the second number is left to `check`, as the loop reports norms, not squares."""
-        self._state = self._run(self._state, order=self._order, bounds=(start, stop), keys=self._keys)
+        self._state = self._engine.run(
+            self._state,
+            self._loaded,
+            order=self._order,
+            bounds=(start, stop),
+            n_rows=len(self._rows),
+            keys=self._keys,
+        )
         return float(np.array(self._state.costs)[start:stop, 0].sum(dtype=np.float64)), 0.0
 
     def check(self, minibatches: int) -> Check:

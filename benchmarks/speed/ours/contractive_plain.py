@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,7 +11,7 @@ from protocol import LEARNING_RATE, main
 from contractive.models import AutoEncoder
 from contractive.native import MAX_BATCH, build_kernel
 from contractive.objectives import Objective, Parts
-from contractive.training import ChunkRunner, chunk_runner, run_kernel
+from contractive.training import Engine, NativeEngine, make_engine
 
 
 class WithoutJacobian(Objective):
@@ -32,17 +30,17 @@ class WithoutJacobian(Objective):
 class PlainAutoEncoder(ContractiveAutoEncoder):
     """Everything as in `ContractiveAutoEncoder`, engine included, but the objective."""
 
-    def runner(self, model: AutoEncoder) -> ChunkRunner:
-        """What trains on a chunk."""
+    def make_engine(self, model: AutoEncoder) -> Engine:
+        """What trains."""
         n_features = model.weight.shape[1]
         small = self.batch_size <= MAX_BATCH
         kernel = build_kernel(n_features, self.batch_size, np.dtype(np.uint8), jacobian=False) if small else None
         if kernel is None:
-            return chunk_runner(
+            return make_engine(
                 model, WithoutJacobian(), self._sgd, self._rows, batch_size=self.batch_size, uint8_scale=SCALE
-            )[0]
+            )
         settings = {"contraction": 0.0, "learning_rate": LEARNING_RATE, "scale": SCALE}
-        return partial(run_kernel, kernel=kernel, rows=self._rows, **settings)
+        return NativeEngine(kernel, self._rows.dtype, **settings)
 
 
 if __name__ == "__main__":

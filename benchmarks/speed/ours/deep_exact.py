@@ -21,7 +21,7 @@ from contractive.jacobian import jacobian_frobenius_sq
 from contractive.models import AutoEncoder, Stack, initialize
 from contractive.objectives import Objective
 from contractive.penalties import Contraction
-from contractive.training import chunk_runner, epoch_keys, epoch_order, initial_state, resolve_optimizer
+from contractive.training import epoch_keys, epoch_order, initial_state, make_engine, resolve_optimizer
 
 
 class DeepExact(DeepContender):
@@ -36,7 +36,8 @@ class DeepExact(DeepContender):
         self._keys = epoch_keys(self.n_batches, seed=0, epoch=1)
         self.reset()
         model = self._state.model
-        self._run, _ = chunk_runner(model, self.objective, self._sgd, self.data, batch_size=self.batch_size)
+        self._engine = make_engine(model, self.objective, self._sgd, self.data, batch_size=self.batch_size)
+        self._loaded = self._engine.load(self.data, None)
         return {"jax": jax.__version__, "numpy": np.__version__}
 
     def reset(self) -> None:
@@ -51,7 +52,14 @@ class DeepExact(DeepContender):
 
     def run_span(self, start: int, stop: int) -> Totals:
         """Train on some minibatches; the second number is the sum of the squares of the reported mean norms."""
-        self._state = self._run(self._state, order=self._order, bounds=(start, stop), keys=self._keys)
+        self._state = self._engine.run(
+            self._state,
+            self._loaded,
+            order=self._order,
+            bounds=(start, stop),
+            n_rows=len(self.data),
+            keys=self._keys,
+        )
         error, norm = np.array(self._state.costs, np.float64)[start:stop].T
         return float(error.sum()), float((norm**2).sum())
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -29,6 +29,7 @@ from ..jacobian import floats_for_frobenius_sq, jacobian, jacobian_frobenius_sq
 from ..models import AutoEncoder, Model, Stack
 from ..sampling import sample_walk
 from ..serialization import write_model
+from ..sources import CheckedRows, RowReader
 from ..training import EpochRecord
 from ._describe import model_arrays, model_outline, plain_parameters
 from ._parameters import DEFAULT_BATCH
@@ -62,7 +63,8 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         """The codes h = f(x).
 
         Args:
-            X: data of shape (n_samples, n_features), in the units of the training data; dense or sparse.
+            X: data of shape (n_samples, n_features), in the units of the training data; dense, sparse, or a
+                `sources.RowReader`, of which a block is in memory at a time.
 
         Returns:
             Array of shape (n_samples, n_components), of the model's float dtype.
@@ -376,10 +378,11 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         return layer
 
     def _checked(self, X: Any, *, reset: bool, dtype: np.dtype | None = None, **rules: Any) -> Any:
-        """The rows of X, once values, features and their names are as they must be."""
+        """The rows of X, once values, features and their names are as they must be; those of a reader when it reads."""
         dtype = arithmetic(np.dtype(np.float64)) if dtype is None else dtype
-        rows = check_rows(X, uint8_scale=self._uint8_scale, largest=largest_number(dtype), **rules)
-        validate_data(self, X, reset=reset, skip_check_array=True)
+        rules |= {"uint8_scale": self._uint8_scale, "largest": largest_number(dtype)}
+        rows = CheckedRows(X, **rules) if isinstance(X, RowReader) else check_rows(X, **rules)
+        validate_data(self, cast(Any, X), reset=reset, skip_check_array=True)
         return rows
 
     def _checked_rows(self, X: Any, **rules: Any) -> Any:

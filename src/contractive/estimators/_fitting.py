@@ -15,9 +15,11 @@ from ..batched import as_floats, map_rows
 from ..corruption import Corruption
 from ..models import Model
 from ..objectives import Objective
+from ..sources import RowReader
 from ..training import EpochRecord, Trained, resolve_optimizer, train
 from ._base import precision, reconstruction_error
 from ._parameters import batch_size
+from ._streams import blocks_of, held_out_blocks, rows_within
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -94,9 +96,7 @@ def train_estimator(
     """
     held_out = None
     if estimator.early_stopping and not partial_fit:
-        kept, held_out = _split(rows.shape[0], estimator.validation_fraction, seed)
-        held_out = (rows[held_out], None if weights is None else weights[held_out])
-        rows, weights = rows[kept], None if weights is None else weights[kept]
+        (rows, weights), held_out = _split(rows, weights, estimator.validation_fraction, seed)
     weights = _with_mean_one(weights)
     transformation = resolve_optimizer(estimator.optimizer, _rate(estimator.learning_rate))
     optimizer_state = vars(estimator).get("_optimizer_state")
@@ -130,11 +130,20 @@ def _rate(learning_rate: Any) -> Any:
     return learning_rate if callable(learning_rate) else float(learning_rate)
 
 
-def _split(n_rows: int, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Numbers of the rows to train on and of those held out, both in the data's order; at least one of each."""
+def _split(
+    rows: Any, weights: np.ndarray | None, fraction: float, seed: int
+) -> tuple[tuple[Any, np.ndarray | None], tuple[Any, np.ndarray | None]]:
+    """The rows to train on and those held out, with their weights, both in the data's order; at least one of each."""
+    if isinstance(rows, RowReader):
+        kept, held_out = held_out_blocks(rows, fraction, seed)
+        return rows_within(rows, weights, kept), rows_within(rows, weights, held_out)
+    n_rows = rows.shape[0]
     n_held_out = min(max(1, round(fraction * n_rows)), n_rows - 1)
     shuffled = np.random.default_rng([seed, 0]).permutation(n_rows)  # epochs count from 1
-    return np.sort(shuffled[n_held_out:]), np.sort(shuffled[:n_held_out])
+    kept, held_out = np.sort(shuffled[n_held_out:]), np.sort(shuffled[:n_held_out])
+    if weights is None:
+        return (rows[kept], None), (rows[held_out], None)
+    return (rows[kept], weights[kept]), (rows[held_out], weights[held_out])
 
 
 def _with_mean_one(weights: np.ndarray | None) -> np.ndarray | None:
@@ -148,12 +157,24 @@ def _with_mean_one(weights: np.ndarray | None) -> np.ndarray | None:
 def _validation(
     objective: Objective, rows: Any, weights: np.ndarray | None, uint8_scale: float, seed: int, dtype: np.dtype
 ) -> Callable[[Model], float]:
-    """The mean reconstruction error of held-out rows, corrupted once and for all where training corrupts."""
+    """The mean reconstruction error of held-out rows, corrupted always in the same way where training corrupts."""
     weights = None if weights is None or not weights.any() else weights
-    if objective.corruption is None:
+    corruption = objective.corruption
+    if corruption is None:
         return lambda model: _mean(map_rows(reconstruction_error, model, rows, uint8_scale=uint8_scale), weights)
-    rows = rows.toarray() if hasattr(rows, "toarray") else rows
-    pairs = np.asarray(_with_corrupted(objective.corruption, jnp.asarray(rows), jnp.asarray(uint8_scale, dtype), seed))
+    scale = jnp.asarray(uint8_scale, dtype)
+
+    def corrupted(block: Any, number: int) -> np.ndarray:
+        return np.asarray(_with_corrupted(corruption, jnp.asarray(block), scale, seed + number))
+
+    if isinstance(rows, RowReader):
+
+        def errors(model: Model) -> np.ndarray:
+            pairs = (corrupted(block, number) for number, block in enumerate(blocks_of(rows)))
+            return np.concatenate([map_rows(_denoising_error, model, pair) for pair in pairs])
+
+        return lambda model: _mean(errors(model), weights)
+    pairs = corrupted(rows.toarray() if hasattr(rows, "toarray") else rows, 0)
     return lambda model: _mean(map_rows(_denoising_error, model, pairs), weights)
 
 

@@ -10,7 +10,9 @@ from ..corruption import CORRUPTIONS, Corruption, Gaussian, Masking, SaltAndPepp
 from ..losses import LOSSES
 from ..objectives import Objective
 from ..penalties import Contraction, HigherOrder, Penalty, ReconstructionContraction, SpectralContraction, WeightDecay
+from ..sources import RowReader
 from ..training import DECAYS, ENGINES, OPTIMIZERS
+from ._streams import range_of
 
 __all__ = [
     "DEFAULT_BATCH",
@@ -224,5 +226,5 @@ def batch_size(choice: object, n_rows: int, *, at_most_rows: bool) -> int:
 
 def value_range(rows: Any, scale: float) -> tuple[float, float]:
     """The least and the greatest value of data as the model sees it; 0 is among those of sparse data."""
-    low, high = float(rows.min()), float(rows.max())
+    low, high = range_of(rows) if isinstance(rows, RowReader) else (float(rows.min()), float(rows.max()))
     return (low / scale, high / scale) if rows.dtype == np.uint8 else (low, high)

@@ -18,6 +18,7 @@ from ..batched import map_rows
 from ..corruption import Corruption
 from ..losses import LOSSES
 from ..models import AutoEncoder, CallableAutoEncoder, Model, Stack, initialize, wrap_callables
+from ..sources import RowReader
 from ._base import BaseAutoencoder, arithmetic, precision
 from ._fitting import checked_weights, draw_seed, train_estimator
 from ._parameters import check_architecture, check_penalties, check_training, make_objective
@@ -59,9 +60,10 @@ class SingleAutoencoder(BaseAutoencoder):
         """Train on the rows of X.
 
         Args:
-            X: data of shape (n_samples, n_features), n_samples >= 2, finite; in [0, 1] for the cross-entropy. Dense or
-                sparse; of sparse data only some minibatches are dense at a time. uint8 stays uint8 on the device;
-                float64 is computed in float64, everything else in float32.
+            X: data of shape (n_samples, n_features), n_samples >= 2, finite; in [0, 1] for the cross-entropy. Dense,
+                sparse or a `sources.RowReader`; of sparse data only some minibatches are dense at a time, of a reader
+                only some windows are in memory, see `training.stream_order`, and its values are checked as they are
+                read. uint8 stays uint8 on the device; float64 is computed in float64, everything else in float32.
             y: ignored.
             sample_weight: what each row counts, of shape (n_samples,), >= 0; a row of weight 2 counts as two, one of
                 weight 0 not at all. None for all the same.
@@ -71,7 +73,8 @@ class SingleAutoencoder(BaseAutoencoder):
 
         Raises:
             TypeError: if X or a parameter is of the wrong type.
-            ValueError: if X, sample_weight or a parameter is out of its range.
+            ValueError: if X, sample_weight or a parameter is out of its range; if a reader's file has changed.
+            OSError: if a reader cannot read.
             FloatingPointError: if the cost is not finite; what the finished epochs learned stays.
         """
         going_on = bool(self.warm_start) and "model_" in vars(self)
@@ -208,6 +211,8 @@ class SingleAutoencoder(BaseAutoencoder):
         return self.uint8_scale
 
     def _warn_of_bits(self, rows: Any) -> None:
+        if isinstance(rows, RowReader):  # known only when all are read
+            return
         if rows.dtype == np.uint8 and self.uint8_scale > 1 and rows.max() <= 1:
             warnings.warn(
                 f"X is uint8 and holds only 0 and 1, which are read as 0 and 1/{self.uint8_scale:g}; "

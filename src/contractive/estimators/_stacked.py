@@ -13,12 +13,14 @@ from .._validation import check_count, shown
 from ..losses import LOSSES
 from ..models import Stack
 from ..penalties import Penalty
+from ..sources import RowReader
 from ..training import EpochRecord, Progress
 from ._base import BaseAutoencoder
 from ._contractive import ContractiveAutoencoder
 from ._fitting import Callback, call_all, checked_weights, draw_seed, train_estimator
 from ._parameters import check_closed_form, check_penalties, check_training, make_objective
 from ._single import SingleAutoencoder
+from ._streams import EncodedRows
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -138,7 +140,7 @@ class StackedAutoencoder(BaseAutoencoder):
         rows, weights, layers = self._start(X, sample_weight, min_rows=2, going_on=going_on)
         codes = rows
         for number, layer in enumerate(layers):
-            codes = layers[number - 1].transform(codes) if number else rows
+            codes = _codes(layers[number - 1], codes) if number else rows
             if self._train_layer(number, layer.fit, layer, codes, sample_weight):
                 return self
         if self.joint_epochs:
@@ -167,7 +169,7 @@ class StackedAutoencoder(BaseAutoencoder):
         rows, weights, layers = self._start(X, sample_weight, min_rows=1, going_on=going_on)
         codes = rows
         for number, layer in enumerate(layers):
-            codes = layers[number - 1].transform(codes) if number else rows
+            codes = _codes(layers[number - 1], codes) if number else rows
             if self._train_layer(number, layer.partial_fit, layer, codes, sample_weight):
                 return self
         if self.joint_epochs:
@@ -310,6 +312,11 @@ class StackedAutoencoder(BaseAutoencoder):
         )
         for layer, model in zip(self.layers_, self.model_.layers, strict=True):
             layer.model_ = model
+
+
+def _codes(layer: Any, rows: Any) -> Any:
+    """What a layer makes of rows, for the one above; of rows that are read, it is made as they are read."""
+    return EncodedRows(layer, rows) if isinstance(rows, RowReader) else layer.transform(rows)
 
 
 def _listed(layers: object) -> list[Any]:

@@ -1,28 +1,33 @@
 """Training: the one loop, its compiled step, its engines and its optimisers."""
 
-from ._engines import ENGINES, ChunkRunner, chunk_runner, native_kernel, run_kernel
-from ._loop import EpochRecord, Progress, Trained, epoch_keys, epoch_order, train
+from ._engines import ENGINES, Engine, NativeEngine, make_engine, native_kernel
+from ._feeds import Feed, epoch_keys, epoch_order, make_feed
+from ._loop import EpochRecord, Progress, Trained, train
 from ._optimizers import DECAYS, OPTIMIZERS, decayed_rate, resolve_optimizer
 from ._step import TrainingState, initial_state, run_chunk, update
+from ._stream import stream_order
 
 __all__ = [
     "DECAYS",
     "ENGINES",
     "OPTIMIZERS",
-    "ChunkRunner",
+    "Engine",
     "EpochRecord",
+    "Feed",
+    "NativeEngine",
     "Progress",
     "Trained",
     "TrainingState",
-    "chunk_runner",
     "decayed_rate",
     "epoch_keys",
     "epoch_order",
     "initial_state",
+    "make_engine",
+    "make_feed",
     "native_kernel",
     "resolve_optimizer",
     "run_chunk",
-    "run_kernel",
+    "stream_order",
     "train",
     "update",
 ]

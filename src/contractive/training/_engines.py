@@ -1,5 +1,6 @@
-"""What trains on a chunk: JAX on rows in memory or on sparse rows, or the compiled kernel."""
+"""What trains on rows in memory, some minibatches at a time: JAX, or the compiled kernel."""
 
+from contextlib import nullcontext
 from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
@@ -8,7 +9,6 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from .._typing import StoredRows
 from ..models import AutoEncoder, Model
 from ..native import MAX_BATCH, Kernel, build_kernel
 from ..objectives import Objective
@@ -16,12 +16,10 @@ from ..penalties import Contraction
 from ._optimizers import plain_rate
 from ._step import TrainingState, run_chunk
 
-__all__ = ["ENGINES", "ChunkRunner", "chunk_runner", "native_kernel", "run_kernel"]
+__all__ = ["ENGINES", "Engine", "NativeEngine", "make_engine", "native_kernel"]
 
 ENGINES = ("auto", "jax", "native")
 """What may run the loop; "auto" is "native" where that can do the job."""
-
-_SPARSE_BLOCK_ENTRIES = 1 << 22  # of sparse rows made dense at a time: 16 MiB in float32
 
 _KERNEL_JOBS = (
     "the native kernel does plain SGD by name, tied sigmoid, cross-entropy, no penalty but the exact contraction, "
@@ -31,13 +29,37 @@ _KERNEL_JOBS = (
 
 
 @runtime_checkable
-class ChunkRunner(Protocol):
-    """Trains on the minibatches from `bounds[0]` to `bounds[1]` of an epoch's order."""
+class Engine(Protocol):
+    """Trains on rows in memory: all of them, or a window of more."""
 
-    def __call__(
-        self, state: TrainingState, *, order: np.ndarray, bounds: tuple[int, int], keys: np.ndarray
+    name: str
+
+    def load(self, rows: np.ndarray, weights: np.ndarray | None) -> Any:
+        """Rows where the engine wants them, with what each counts, 1 on average; None for all the same."""
+        ...
+
+    def run(
+        self,
+        state: TrainingState,
+        loaded: Any,
+        *,
+        order: np.ndarray,
+        bounds: tuple[int, int],
+        n_rows: int,
+        keys: np.ndarray,
+        offset: int = 0,
     ) -> TrainingState:
-        """The state after the last of them; the one given is given up."""
+        """Train on some minibatches.
+
+        Args:
+            state: where to start; given up.
+            loaded: the rows, as `load` gave them.
+            order: which rows each minibatch holds, of shape (minibatches, batch_size).
+            bounds: the first minibatch and the one after the last, both in `order`.
+            n_rows: how many places of `order` hold a row.
+            keys: what each minibatch of the epoch draws from; see `run_chunk`.
+            offset: which minibatch of the epoch the first in `order` is.
+        """
         ...
 
 
@@ -69,11 +91,11 @@ def native_kernel(
     return build_kernel(rows.shape[1], batch_size, _kernel_row_type(rows)) if fits else None
 
 
-def _kernel_row_type(rows: StoredRows | np.ndarray) -> np.dtype:
+def _kernel_row_type(rows: Any) -> np.dtype:
     return np.dtype(np.uint8 if rows.dtype == np.uint8 else np.float32)
 
 
-def chunk_runner(
+def make_engine(
     model: Model,
     objective: Objective,
     transformation: optax.GradientTransformation,
@@ -82,125 +104,116 @@ def chunk_runner(
     batch_size: int,
     uint8_scale: float = 1,
     engine: str = "auto",
-    sample_weight: np.ndarray | None = None,
-) -> tuple[ChunkRunner, str]:
-    """What trains on a chunk, and the name of the engine that it is.
+    weighted: bool = False,
+) -> Engine:
+    """What trains.
 
     Args:
         model: for its shape; training starts from the state.
         objective: what is minimised.
         transformation: an optax optimiser.
-        rows: the data, of shape (n_rows, n_features), dense or scipy's CSR; it is put where the engine wants it.
-            Of sparse rows only some are dense at any time.
+        rows: the data, for its kind, width and dtype.
         batch_size: rows a minibatch.
         uint8_scale: what a uint8 value is divided by.
         engine: one of `ENGINES`.
-        sample_weight: what each row counts, of shape (n_rows,), 1 on average; None for all the same.
-
-    Returns:
-        The runner, and "jax" or "native".
+        weighted: whether rows have weights.
 
     Raises:
         ValueError: if `engine` is "native" and the kernel cannot do the job.
     """
     kernel = None
-    if engine != "jax" and sample_weight is None:
+    if engine != "jax" and not weighted:
         kernel = native_kernel(model, objective, transformation, rows, batch_size)
     if kernel is not None:
-        runner = partial(
-            run_kernel,
-            kernel=kernel,
-            rows=np.ascontiguousarray(rows, dtype=_kernel_row_type(rows)),
+        return NativeEngine(
+            kernel,
+            _kernel_row_type(rows),
             contraction=float(sum(penalty.coefficient for penalty in objective.terms)),
             learning_rate=plain_rate(transformation),
             scale=uint8_scale if rows.dtype == np.uint8 else 1.0,
         )
-        return runner, "native"
     if engine == "native":
         raise ValueError(f"`engine` must be 'jax' or 'auto' for this job: {_KERNEL_JOBS}; got 'native'.")
-    run = partial(
-        run_chunk,
-        objective=objective,
-        transformation=transformation,
-        scale=jnp.asarray(np.asarray(uint8_scale, model.dtype)),
-    )
-    weights = None if sample_weight is None else np.asarray(sample_weight, model.dtype)
-    if hasattr(rows, "toarray"):
-        return partial(_run_sparse, run=run, rows=rows, weights=weights), "jax"
-    weights = None if weights is None else jnp.asarray(weights)
-    return partial(_run_dense, run=run, stored=jnp.asarray(rows), weights=weights), "jax"
+    return JaxEngine(objective, transformation, np.asarray(uint8_scale, model.dtype))
 
 
-def _run_dense(
-    state: TrainingState,
-    *,
-    run: Any,
-    order: np.ndarray,
-    bounds: tuple[int, int],
-    stored: Any,
-    weights: Any,
-    keys: np.ndarray,
-) -> TrainingState:
-    """Rows in memory: one chunk is one call."""
-    limits = np.array([*bounds, len(stored), 0], np.int32)
-    return run(
-        state,
-        stored=stored,
-        weights=weights,
-        order=jnp.asarray(order),
-        bounds=jnp.asarray(limits),
-        keys=jnp.asarray(keys),
-    )
+class JaxEngine:
+    """`run_chunk`: every objective and optimiser, in the dtype of the model.
 
+    Args:
+        objective: what is minimised.
+        transformation: an optax optimiser.
+        scale: what a uint8 value is divided by, in the dtype of the model.
+    """
 
-def _run_sparse(
-    state: TrainingState,
-    *,
-    run: Any,
-    order: np.ndarray,
-    bounds: tuple[int, int],
-    rows: Any,
-    weights: Any,
-    keys: np.ndarray,
-) -> TrainingState:
-    """Sparse rows: some minibatches at a time are made dense, always as many, so that one compiled step does."""
-    n_rows, n_features = rows.shape
-    n_minibatches, batch_size = order.shape
-    together = min(n_minibatches, max(1, _SPARSE_BLOCK_ENTRIES // (batch_size * n_features)))
-    places = jnp.arange(together * batch_size, dtype=jnp.uint32).reshape(together, batch_size)
-    for start in range(bounds[0], bounds[1], together):
-        stop = min(together, bounds[1] - start)
-        chosen = order[start : start + stop].ravel()
-        padding = together * batch_size - len(chosen)
-        stored = np.pad(rows[chosen].toarray(), ((0, padding), (0, 0)))
-        own = None if weights is None else jnp.asarray(np.pad(weights[chosen], (0, padding)))
-        limits = np.array([0, stop, n_rows - start * batch_size, start], np.int32)
-        state = run(
-            state,
-            stored=jnp.asarray(stored),
-            weights=own,
-            order=places,
-            bounds=jnp.asarray(limits),
-            keys=jnp.asarray(keys),
+    name = "jax"
+
+    def __init__(self, objective: Objective, transformation: optax.GradientTransformation, scale: np.ndarray):
+        self._dtype = scale.dtype
+        self._run = partial(run_chunk, objective=objective, transformation=transformation, scale=jnp.asarray(scale))
+
+    def load(self, rows: np.ndarray, weights: np.ndarray | None) -> Any:
+        """As for `Engine`: on the device."""
+        weights = None if weights is None else np.asarray(weights, self._dtype)
+        # Windows are loaded by a thread of their own, where 64 bits are not enabled because they are in another.
+        with jax.enable_x64(True) if self._dtype.itemsize == 8 else nullcontext():
+            return jnp.asarray(rows), None if weights is None else jnp.asarray(weights)
+
+    def run(
+        self,
+        state: TrainingState,
+        loaded: Any,
+        *,
+        order: np.ndarray,
+        bounds: tuple[int, int],
+        n_rows: int,
+        keys: np.ndarray,
+        offset: int = 0,
+    ) -> TrainingState:
+        """As for `Engine`: one call."""
+        stored, weights = loaded
+        limits = jnp.asarray(np.array([*bounds, n_rows, offset], np.int32))
+        return self._run(
+            state, stored=stored, weights=weights, order=jnp.asarray(order), bounds=limits, keys=jnp.asarray(keys)
         )
-    return state
 
 
-def run_kernel(
-    state: TrainingState,
-    *,
-    kernel: Kernel,
-    rows: np.ndarray,
-    order: np.ndarray,
-    bounds: tuple[int, int],
-    keys: Any = None,
-    **settings: Any,
-) -> TrainingState:
-    """What `run_chunk` does, by the compiled kernel; the settings are those of `Kernel.run`, nothing is random."""
-    model, costs = state.model, np.array(state.costs)
-    assert isinstance(model, AutoEncoder)
-    parameters = (np.asarray(model.weight), np.asarray(model.hidden_bias), np.asarray(model.visible_bias))
-    parameters = kernel.run(parameters, rows, np.ascontiguousarray(order), costs, bounds, **settings)
-    weight, hidden_bias, visible_bias = map(jnp.array, parameters)
-    model = AutoEncoder(weight, hidden_bias, visible_bias, activation=model.activation, loss=model.loss)
-    return TrainingState(model, state.optimizer_state, jnp.array(costs))
+class NativeEngine:
+    """What `run_chunk` does, by the compiled kernel; nothing is random.
+
+    Args:
+        kernel: for the shape of the job.
+        row_type: what rows are stored as.
+        settings: those of `Kernel.run`.
+    """
+
+    name = "native"
+
+    def __init__(self, kernel: Kernel, row_type: np.dtype, **settings: Any):
+        self._kernel, self._row_type, self._settings = kernel, row_type, settings
+
+    def load(self, rows: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
+        """As for `Engine`; there are no weights."""
+        return np.ascontiguousarray(rows, dtype=self._row_type)
+
+    def run(
+        self,
+        state: TrainingState,
+        loaded: np.ndarray,
+        *,
+        order: np.ndarray,
+        bounds: tuple[int, int],
+        n_rows: int,
+        keys: np.ndarray,
+        offset: int = 0,
+    ) -> TrainingState:
+        """As for `Engine`."""
+        model, costs = state.model, np.array(state.costs)
+        assert isinstance(model, AutoEncoder)
+        parameters = (np.asarray(model.weight), np.asarray(model.hidden_bias), np.asarray(model.visible_bias))
+        own = costs[offset : offset + len(order)]
+        order = np.ascontiguousarray(order)
+        parameters = self._kernel.run(parameters, loaded[:n_rows], order, own, bounds, **self._settings)
+        weight, hidden_bias, visible_bias = map(jnp.array, parameters)
+        model = AutoEncoder(weight, hidden_bias, visible_bias, activation=model.activation, loss=model.loss)
+        return TrainingState(model, state.optimizer_state, jnp.array(costs))

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable
-from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,10 +9,11 @@ import optax
 
 from ..models import Model
 from ..objectives import Objective
-from ._engines import chunk_runner
+from ._engines import make_engine
+from ._feeds import Run, make_feed
 from ._step import TrainingState, initial_state
 
-__all__ = ["EpochRecord", "Progress", "Trained", "epoch_keys", "epoch_order", "train"]
+__all__ = ["EpochRecord", "Progress", "Trained", "train"]
 
 _CHUNK_SECONDS = 0.25  # how long the device runs between two looks at the clock, the keyboard and the numbers
 _FIRST_CHUNK = 16  # minibatches of the first chunk, before their speed is known
@@ -65,19 +65,6 @@ class Trained(NamedTuple):
     engine: str
 
 
-def epoch_order(n_rows: int, batch_size: int, *, shuffle: bool, seed: int, epoch: int) -> np.ndarray:
-    """Row numbers of each minibatch of one epoch, a function of (seed, epoch) alone.
-
-    Returns:
-        uint32 of shape (minibatches, batch_size), unsigned so that the gather looks for no negative number; the
-        places that a short last minibatch leaves hold row 0 and are not counted.
-    """
-    rows = np.random.default_rng([seed, epoch]).permutation(n_rows) if shuffle else np.arange(n_rows)
-    order = np.zeros(-(-n_rows // batch_size) * batch_size, np.uint32)
-    order[:n_rows] = rows
-    return order.reshape(-1, batch_size)
-
-
 def train(
     model: Model,
     objective: Objective,
@@ -93,6 +80,7 @@ def train(
     sample_weight: np.ndarray | None = None,
     optimizer_state: optax.OptState | None = None,
     epochs_done: int = 0,
+    read_ahead: int = 1,
     validate: Callable[[Model], float] | None = None,
     on_epoch: Callable[[Trained], object] | None = None,
     on_chunk: Callable[[Progress], object] | None = None,
@@ -107,7 +95,8 @@ def train(
     Args:
         model: where training starts; its dtype is the dtype of the arithmetic.
         objective: what is minimised.
-        rows: the data, of shape (n_rows, n_features), dense or scipy's CSR.
+        rows: the data, of shape (n_rows, n_features): dense, scipy's CSR, or a `RowReader`, of which some windows
+            are in memory at a time and whose order is that of `stream_order`.
         transformation: an optax optimiser.
         batch_size: rows a minibatch, from 1 to n_rows; a short last minibatch is trained on too.
         max_epochs: how often to go through the rows, >= 0.
@@ -119,6 +108,7 @@ def train(
         sample_weight: what each row counts, of shape (n_rows,), 1 on average; None for all the same.
         optimizer_state: what an earlier run left, or None to start afresh.
         epochs_done: epochs of the earlier run.
+        read_ahead: windows of a `RowReader` that are read before they are needed, >= 1; the bits do not depend on it.
         validate: the mean reconstruction error of held-out rows, for the records.
         on_epoch: called after each epoch with what has come of the run so far, the epoch's record last; the buffers of
             the model and of the optimiser's state live until it returns. Returning True ends the training.
@@ -129,7 +119,8 @@ def train(
         The trained model, the optimiser's state, one record an epoch and the engine.
 
     Raises:
-        ValueError: if `engine` is "native" and the kernel cannot do the job.
+        ValueError: if `engine` is "native" and the kernel cannot do the job; as for `RowReader.read`.
+        OSError: as for `RowReader.read`.
         FloatingPointError: if a cost is not finite; the message names the epoch. What `on_epoch` got before stands.
 
     Example:
@@ -142,9 +133,9 @@ def train(
         >>> [record.epoch for record in trained.history]
         [1, 2, 3]
     """
-    n_rows = rows.shape[0]
-    state = initial_state(model, transformation, -(-n_rows // batch_size), optimizer_state)
-    run, engine = chunk_runner(
+    n_rows, n_minibatches = rows.shape[0], -(-rows.shape[0] // batch_size)
+    state = initial_state(model, transformation, n_minibatches, optimizer_state)
+    runner = make_engine(
         state.model,
         objective,
         transformation,
@@ -152,35 +143,26 @@ def train(
         batch_size=batch_size,
         uint8_scale=uint8_scale,
         engine=engine,
-        sample_weight=sample_weight,
+        weighted=sample_weight is not None,
+    )
+    feed = make_feed(
+        runner, rows, sample_weight, batch_size=batch_size, shuffle=shuffle, seed=seed, read_ahead=read_ahead
     )
     history: list[EpochRecord] = []
     for epoch in range(epochs_done + 1, epochs_done + max_epochs + 1):
         start = time.perf_counter()
-        order = epoch_order(n_rows, batch_size, shuffle=shuffle, seed=seed, epoch=epoch)
-        keys = epoch_keys(len(order), seed=seed, epoch=epoch)
-        state, means, stopped = _run_epoch(
-            partial(run, order=order, keys=keys), state, order.shape, epoch, n_rows, on_chunk
-        )
+        with feed.epoch(epoch) as run:
+            state, means, stopped = _run_epoch(run, state, (n_minibatches, batch_size), epoch, n_rows, on_chunk)
         seconds = time.perf_counter() - start
         error = None if validate is None else validate(state.model)
         record = EpochRecord(*_numbers(means), seconds, means.rows / seconds, error)
         history.append(record)
         stopped |= (
-            on_epoch is not None and on_epoch(Trained(state.model, state.optimizer_state, history, engine)) is True
+            on_epoch is not None and on_epoch(Trained(state.model, state.optimizer_state, history, runner.name)) is True
         )
         if stopped:
             break
-    return Trained(state.model, state.optimizer_state, history, engine)
-
-
-def epoch_keys(n_minibatches: int, *, seed: int, epoch: int) -> np.ndarray:
-    """What corruption and random penalties draw from in each minibatch of one epoch, a function of (seed, epoch) alone.
-
-    Returns:
-        uint32 of shape (n_minibatches, 2), the words of a key each.
-    """
-    return np.random.default_rng([seed, epoch, 1]).integers(2**32, size=(n_minibatches, 2), dtype=np.uint32)
+    return Trained(state.model, state.optimizer_state, history, runner.name)
 
 
 def _numbers(progress: Progress) -> tuple[int, float, float]:
@@ -188,9 +170,9 @@ def _numbers(progress: Progress) -> tuple[int, float, float]:
 
 
 def _run_epoch(
-    run: Callable[..., TrainingState],
+    run: Run,
     state: TrainingState,
-    shape: tuple[int, ...],
+    shape: tuple[int, int],
     epoch: int,
     n_rows: int,
     on_chunk: Callable[[Progress], object] | None,
@@ -204,7 +186,7 @@ def _run_epoch(
     done, chunk = 0, _FIRST_CHUNK
     while True:
         start, stop = time.perf_counter(), min(done + chunk, n_minibatches)
-        state = run(state, bounds=(done, stop))
+        state = run(state, (done, stop))
         progress = _progress(np.array(state.costs), epoch, stop, n_rows, batch_size)
         stopped = on_chunk is not None and on_chunk(progress) is True
         if stopped or stop == n_minibatches:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .datasets import DATASETS
+from ..datasets import DATASETS
 
 __all__ = ["LabeledSource", "RowSource", "open_labeled", "open_rows"]
 

@@ -1,0 +1,220 @@
+"""From rows to an engine: all in memory, sparse ones made dense bit by bit, or windows of what is read meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+
+from ..sources import RowReader
+from ._engines import Engine
+from ._step import TrainingState
+from ._stream import ReadAhead, Window, stream_order, window_rows
+
+__all__ = ["Feed", "Run", "epoch_keys", "epoch_order", "make_feed"]
+
+Run = Callable[[TrainingState, tuple[int, int]], TrainingState]
+"""Trains on the minibatches of an epoch from the first bound up to the second; the state is given up."""
+
+_SPARSE_BLOCK_ENTRIES = 1 << 22  # of sparse rows made dense at a time: 16 MiB in float32
+
+
+@runtime_checkable
+class Feed(Protocol):
+    """Gives an engine the rows of each epoch."""
+
+    def epoch(self, epoch: int, first: int = 0) -> Any:
+        """A context whose value is a `Run` for an epoch, to be called from minibatch `first` on, one after the other.
+
+        Raises, when it is run:
+            OSError, ValueError: as for `RowReader.read`.
+        """
+        ...
+
+
+def epoch_order(n_rows: int, batch_size: int, *, shuffle: bool, seed: int, epoch: int) -> np.ndarray:
+    """Row numbers of each minibatch of one epoch, a function of (seed, epoch) alone.
+
+    Returns:
+        uint32 of shape (minibatches, batch_size), unsigned so that the gather looks for no negative number; the
+        places that a short last minibatch leaves hold row 0 and are not counted.
+    """
+    rows = np.random.default_rng([seed, epoch]).permutation(n_rows) if shuffle else np.arange(n_rows)
+    return _in_minibatches(rows, batch_size)
+
+
+def epoch_keys(n_minibatches: int, *, seed: int, epoch: int) -> np.ndarray:
+    """What corruption and random penalties draw from in each minibatch of one epoch, a function of (seed, epoch) alone.
+
+    Returns:
+        uint32 of shape (n_minibatches, 2), the words of a key each.
+    """
+    return np.random.default_rng([seed, epoch, 1]).integers(2**32, size=(n_minibatches, 2), dtype=np.uint32)
+
+
+def make_feed(
+    engine: Engine,
+    rows: Any,
+    weights: np.ndarray | None,
+    *,
+    batch_size: int,
+    shuffle: bool,
+    seed: int,
+    read_ahead: int = 1,
+) -> Feed:
+    """What gives an engine the rows.
+
+    Args:
+        engine: what trains.
+        rows: of shape (n_rows, n_features): an array, scipy's CSR or a `RowReader`.
+        weights: what each row counts, 1 on average, or None.
+        batch_size: rows a minibatch.
+        shuffle: whether each epoch has an order of its own.
+        seed: what the order and everything random depend on, with the epoch's number.
+        read_ahead: windows of a reader that are read before they are needed, >= 1.
+    """
+    kind = _Streamed if isinstance(rows, RowReader) else _Sparse if hasattr(rows, "toarray") else _Resident
+    return kind(engine, rows, weights, batch_size, shuffle, seed, read_ahead)
+
+
+class _Feed:
+    """What all feeds are made of; the arguments are those of `make_feed`."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        rows: Any,
+        weights: np.ndarray | None,
+        batch_size: int,
+        shuffle: bool,
+        seed: int,
+        read_ahead: int,
+    ):
+        self._engine, self._rows, self._weights = engine, rows, weights
+        self._batch_size, self._shuffle, self._seed, self._ahead = batch_size, shuffle, seed, read_ahead
+        self._n_minibatches = -(-rows.shape[0] // batch_size)
+        self._prepare()
+
+    def _prepare(self) -> None:
+        """What is done once, before the first epoch."""
+
+    def _order(self, epoch: int) -> np.ndarray:
+        return epoch_order(self._rows.shape[0], self._batch_size, shuffle=self._shuffle, seed=self._seed, epoch=epoch)
+
+    def _keys(self, epoch: int) -> np.ndarray:
+        return epoch_keys(self._n_minibatches, seed=self._seed, epoch=epoch)
+
+
+class _Resident(_Feed):
+    """Rows in memory: one chunk is one call."""
+
+    def _prepare(self) -> None:
+        self._loaded = self._engine.load(self._rows, self._weights)
+
+    @contextmanager
+    def epoch(self, epoch: int, first: int = 0) -> Iterator[Run]:
+        order, keys, n_rows = self._order(epoch), self._keys(epoch), self._rows.shape[0]
+        yield lambda state, bounds: self._engine.run(
+            state, self._loaded, order=order, bounds=bounds, n_rows=n_rows, keys=keys
+        )
+
+
+class _Sparse(_Feed):
+    """Sparse rows: some minibatches at a time are made dense, always as many, so that one compiled step does."""
+
+    @contextmanager
+    def epoch(self, epoch: int, first: int = 0) -> Iterator[Run]:
+        order, keys = self._order(epoch), self._keys(epoch)
+
+        def run(state: TrainingState, bounds: tuple[int, int]) -> TrainingState:
+            for start in range(bounds[0], bounds[1], self._together):
+                state = self._run_block(state, order, start, min(self._together, bounds[1] - start), keys)
+            return state
+
+        yield run
+
+    def _prepare(self) -> None:
+        entries = self._batch_size * self._rows.shape[1]
+        self._together = min(self._n_minibatches, max(1, _SPARSE_BLOCK_ENTRIES // entries))
+
+    def _run_block(
+        self, state: TrainingState, order: np.ndarray, start: int, count: int, keys: np.ndarray
+    ) -> TrainingState:
+        size = self._together * self._batch_size
+        chosen = order[start : start + count].ravel()
+        padding = size - len(chosen)
+        stored = np.pad(self._rows[chosen].toarray(), ((0, padding), (0, 0)))
+        weights = None if self._weights is None else np.pad(self._weights[chosen], (0, padding))
+        return self._engine.run(
+            state,
+            self._engine.load(stored, weights),
+            order=_in_minibatches(np.arange(size), self._batch_size),
+            bounds=(0, count),
+            n_rows=self._rows.shape[0] - start * self._batch_size,
+            keys=keys,
+            offset=start,
+        )
+
+
+class _Streamed(_Feed):
+    """Rows that are read window by window, in a thread, while those before are trained on."""
+
+    def _prepare(self) -> None:
+        self._size = window_rows(len(self._rows), self._rows.row_bytes, self._batch_size)
+
+    @contextmanager
+    def epoch(self, epoch: int, first: int = 0) -> Iterator[Run]:
+        keys, per_window = self._keys(epoch), self._size // self._batch_size
+        number = first // per_window
+        windows = stream_order(
+            self._rows, self._batch_size, shuffle=self._shuffle, seed=self._seed, epoch=epoch, first=number
+        )
+        ahead = ReadAhead(self._read, windows, self._ahead)
+        number, loaded, order, n_rows = number - 1, None, np.empty(0), 0
+
+        def run(state: TrainingState, bounds: tuple[int, int]) -> TrainingState:
+            nonlocal number, loaded, order, n_rows
+            start, stop = bounds
+            while start < stop:
+                if start // per_window != number:
+                    loaded = None  # given up before the next one takes its memory
+                    number, (loaded, order, n_rows) = number + 1, ahead.next()
+                offset = number * per_window
+                end = min(stop, offset + per_window)
+                state = self._engine.run(
+                    state,
+                    loaded,
+                    order=order,
+                    bounds=(start - offset, end - offset),
+                    n_rows=n_rows,
+                    keys=keys,
+                    offset=offset,
+                )
+                start = end
+            return state
+
+        try:
+            yield run
+        finally:
+            ahead.close()
+
+    def _read(self, window: Window) -> tuple[Any, np.ndarray, int]:
+        """A window's rows where the engine wants them, which of them each minibatch holds, and how many they are."""
+        stored = np.zeros((self._size, self._rows.shape[1]), self._rows.dtype)
+        weights = None if self._weights is None else np.zeros(self._size)
+        done = 0
+        for start, stop in window.ranges.tolist():
+            stored[done : done + stop - start] = self._rows.read(start, stop)
+            if weights is not None and self._weights is not None:
+                weights[done : done + stop - start] = self._weights[start:stop]
+            done += stop - start
+        return self._engine.load(stored, weights), _in_minibatches(window.order, self._batch_size, self._size), done
+
+
+def _in_minibatches(rows: np.ndarray, batch_size: int, size: int | None = None) -> np.ndarray:
+    """Row numbers as uint32 of shape (minibatches, batch_size), zeros at the end, for `size` rows where it is given."""
+    order = np.zeros(-(-len(rows) // batch_size) * batch_size if size is None else size, np.uint32)
+    order[: len(rows)] = rows
+    return order.reshape(-1, batch_size)

@@ -1,0 +1,226 @@
+"""Training on rows that are read window by window: the same bits as in memory, in an order that is known."""
+
+import threading
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+
+from contractive import ContractiveAutoencoder, DenoisingAutoencoder, StackedAutoencoder
+from contractive.estimators._streams import held_out_blocks
+from contractive.sources import RowReader
+from contractive.training import Trained, resolve_optimizer, stream_order, train
+from contractive.training._stream import ReadAhead, window_rows
+from test_training import CONTRACTIVE, RANDOM, bits, one_minibatch_a_chunk, start
+from toys import ArrayRows, X, assert_same_training, small
+from toys import bits as bits_of
+
+N_ROWS, WIDTH, BATCH = 107, 6, 5
+ROWS = np.random.RandomState(0).uniform(size=(N_ROWS, WIDTH)).astype(np.float32)
+WINDOW = 20  # rows: what holds four minibatches
+
+
+@pytest.fixture(autouse=True)
+def small_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("contractive.training._stream._WINDOW_BYTES", 23 * WIDTH * 4)  # not whole minibatches
+    monkeypatch.setattr("contractive.training._stream._BLOCK_BYTES", 3 * WIDTH * 4)
+
+
+def fit(rows: Any, **options: Any) -> Trained:
+    settings: dict[str, Any] = {"batch_size": BATCH, "max_epochs": 2, "seed": 3} | options
+    objective = settings.pop("objective", CONTRACTIVE)
+    return train(start(), objective, rows, resolve_optimizer("sgd", 0.1), **settings)
+
+
+def row_order(rows: RowReader, epoch: int, *, shuffle: bool = True, seed: int = 3) -> np.ndarray:
+    """Row numbers of an epoch in the order in which they are trained on."""
+    windows = stream_order(rows, BATCH, shuffle=shuffle, seed=seed, epoch=epoch)
+    read = [np.concatenate([np.arange(*pair) for pair in window.ranges]) for window in windows]
+    windows = stream_order(rows, BATCH, shuffle=shuffle, seed=seed, epoch=epoch)
+    return np.concatenate([numbers[window.order] for numbers, window in zip(read, windows, strict=True)])
+
+
+@pytest.mark.parametrize("bounds", [None, [0, 50, 51, 107], [0, 107]])
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_every_row_is_trained_on_once_an_epoch(bounds: list[int] | None, shuffle: bool):
+    rows = ArrayRows(ROWS, bounds)
+    for epoch in (1, 2):
+        order = row_order(rows, epoch, shuffle=shuffle)
+        assert sorted(order) == list(range(N_ROWS))
+        assert (list(order) == list(range(N_ROWS))) == (not shuffle)
+    assert rows.reads == []
+
+
+def test_order_is_a_function_of_seed_and_epoch():
+    orders = {
+        (seed, epoch): row_order(ArrayRows(ROWS), epoch, seed=seed).tolist() for seed in (0, 1) for epoch in (1, 2)
+    }
+    assert orders[0, 1] == row_order(ArrayRows(ROWS), 1, seed=0).tolist()
+    assert len({str(order) for order in orders.values()}) == 4
+
+
+def test_windows_hold_whole_minibatches_and_rows_of_random_blocks():
+    windows = list(stream_order(ArrayRows(ROWS), BATCH, shuffle=True, seed=0, epoch=1))
+    assert [len(window.order) for window in windows] == [WINDOW] * 5 + [7]
+    ranges = np.concatenate([window.ranges for window in windows])
+    whole = ranges[ranges[:, 1] - ranges[:, 0] == 3]
+    assert (whole[:, 0] % 3 == 0).all()  # blocks of three neighbours, ...
+    assert len(whole) > 25  # ... few of them cut by the end of a window
+    places = windows[0].ranges[:, 0]
+    assert places.max() - places.min() > N_ROWS / 2  # of places all over the file
+
+
+def test_a_row_stands_anywhere_as_often():
+    places = np.array([np.argsort(row_order(ArrayRows(ROWS), epoch)) for epoch in range(1, 301)])  # (epochs, rows)
+    # Of a uniform place the mean is 53 with a standard error of 1.8, the standard deviation 30.9.
+    assert np.abs(places.mean(axis=0) - 53).max() < 5 * 1.8
+    assert np.abs(places.std(axis=0) - 30.9).max() < 5
+
+
+def test_windows_can_begin_late():
+    whole = list(stream_order(ArrayRows(ROWS), BATCH, shuffle=True, seed=0, epoch=1))
+    late = list(stream_order(ArrayRows(ROWS), BATCH, shuffle=True, seed=0, epoch=1, first=3))
+    assert [window.order.tolist() for window in late] == [window.order.tolist() for window in whole[3:]]
+    assert [window.ranges.tolist() for window in late] == [window.ranges.tolist() for window in whole[3:]]
+
+
+def test_window_holds_a_minibatch_at_least_and_all_rows_at_most():
+    assert window_rows(10**9, 10**6, 64) == 64
+    assert window_rows(11, 24, 5) == 15
+    assert window_rows(10**6, 24, 5) == WINDOW
+
+
+@pytest.mark.parametrize("engine", ["jax", "native"])
+def test_rows_in_their_own_order_leave_the_bits_of_rows_in_memory(engine: str):
+    in_memory = fit(ROWS, shuffle=False, engine=engine)
+    streamed = fit(ArrayRows(ROWS), shuffle=False, engine=engine)
+    assert streamed.engine == engine
+    assert bits(streamed.model) == bits(in_memory.model)
+    assert [record[:3] for record in streamed.history] == [record[:3] for record in in_memory.history]
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("objective", [CONTRACTIVE, RANDOM])
+def test_shuffled_rows_leave_the_bits_of_rows_in_memory_in_that_order(objective: Any, weighted: bool):
+    weights = np.random.RandomState(1).uniform(size=N_ROWS) if weighted else None
+    order = row_order(ArrayRows(ROWS), 1)
+    streamed = fit(ArrayRows(ROWS), objective=objective, max_epochs=1, engine="jax", sample_weight=weights)
+    options = {"max_epochs": 1, "shuffle": False, "engine": "jax", "objective": objective}
+    in_memory = fit(ROWS[order], sample_weight=None if weights is None else weights[order], **options)
+    assert bits(streamed.model) == bits(in_memory.model)
+
+
+def test_bits_depend_neither_on_chunks_nor_on_reading_ahead(monkeypatch: pytest.MonkeyPatch):
+    expected = bits(fit(ArrayRows(ROWS), objective=RANDOM).model)
+    assert bits(fit(ArrayRows(ROWS), objective=RANDOM, read_ahead=4).model) == expected
+    one_minibatch_a_chunk(monkeypatch)
+    assert bits(fit(ArrayRows(ROWS), objective=RANDOM).model) == expected
+
+
+def test_double_precision_reaches_the_windows():
+    rows = ROWS.astype(np.float64)
+    with jax.enable_x64(True):
+        model = start(np.float64)
+        streamed, in_memory = (
+            train(
+                model,
+                CONTRACTIVE,
+                data,
+                resolve_optimizer("sgd", 0.1),
+                batch_size=BATCH,
+                max_epochs=1,
+                shuffle=False,
+                engine="jax",
+                sample_weight=np.linspace(0.5, 1.5, N_ROWS),
+            )
+            for data in (ArrayRows(rows), rows)
+        )
+    assert bits(streamed.model) == bits(in_memory.model)
+
+
+def test_what_cannot_be_read_ends_training_and_the_thread():
+    rows = ArrayRows(ROWS)
+    rows.unreadable = 100
+    with pytest.raises(OSError, match="Input/output"):
+        fit(rows, shuffle=False)
+    assert [thread.name for thread in threading.enumerate() if thread.name.startswith("contractive-read")] == []
+
+
+def test_no_more_is_read_ahead_than_is_asked_for():
+    asked: list[int] = []
+    ahead = ReadAhead(lambda item: asked.append(item) or item, iter(range(10)), 2)
+    try:
+        assert [ahead.next() for _ in range(3)] == [0, 1, 2]
+        ahead._waiting[-1].result()
+        assert asked == [0, 1, 2, 3, 4]
+    finally:
+        ahead.close()
+
+
+def digits_reader() -> ArrayRows:
+    return ArrayRows((X * 255).astype(np.uint8))
+
+
+@pytest.mark.usefixtures("quickly_compiled")
+def test_estimators_fit_and_transform_readers_as_arrays():
+    rows = digits_reader()
+    streamed, in_memory = (small(shuffle=False).fit(data) for data in (rows, rows.array))
+    assert_same_training(streamed, in_memory)
+    for name in ("transform", "reconstruct", "score_samples", "contraction_norm"):
+        assert np.array_equal(getattr(streamed, name)(rows), getattr(in_memory, name)(rows.array))
+
+
+@pytest.mark.usefixtures("quickly_compiled")
+def test_layers_of_a_stack_train_on_codes_made_as_rows_are_read():
+    rows = digits_reader()
+    layers = [small(shuffle=False, max_epochs=1), small(shuffle=False, n_components=3, max_epochs=1)]
+    streamed, in_memory = (
+        StackedAutoencoder(layers, joint_epochs=1, shuffle=False, random_state=0).fit(data)
+        for data in (rows, rows.array)
+    )
+    assert_same_training(streamed, in_memory)
+
+
+@pytest.mark.usefixtures("quickly_compiled")
+@pytest.mark.parametrize("weighted", [False, True])
+def test_held_out_blocks_are_not_trained_on(weighted: bool):
+    rows = digits_reader()
+    weights = np.arange(1.0, len(rows) + 1) if weighted else None
+    seen: set[int] = set()
+    model = small(early_stopping=True, validation_fraction=0.2, max_epochs=1)
+    model.fit(rows, sample_weight=weights)
+    kept, held_out = held_out_blocks(rows, 0.2, model._seed)
+    for ranges in (kept, held_out):
+        numbers = {number for pair in ranges for number in range(*pair)}
+        assert not numbers & seen
+        seen |= numbers
+    assert seen == set(range(len(rows)))
+    chosen = np.concatenate([np.arange(*pair) for pair in held_out])
+    assert 0.1 * len(rows) < len(chosen) < 0.3 * len(rows)
+    errors = -model.score_samples(rows.array[chosen])
+    expected = np.average(errors.astype(float), weights=None if weights is None else weights[chosen])
+    assert model.history_[0].validation_error == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.usefixtures("quickly_compiled")
+def test_denoisers_know_the_extremes_of_rows_that_are_read():
+    rows = digits_reader()
+    rows.array[-1, -1] = 255
+    streamed, in_memory = (
+        small(DenoisingAutoencoder, corruption="salt_and_pepper", shuffle=False).fit(data)
+        for data in (rows, rows.array)
+    )
+    assert bits_of(streamed) == bits_of(in_memory)
+    held_out = small(DenoisingAutoencoder, early_stopping=True).fit(rows)
+    assert 0 < held_out.history_[-1].validation_error < 64
+
+
+@pytest.mark.parametrize(("value", "words"), [(np.nan, "finite; got NaN"), (2.0, r"\[0, 1\] .*got 2")])
+def test_bad_value_in_the_last_row_names_its_place(value: float, words: str):
+    rows = ArrayRows(ROWS.copy())
+    rows.array[-1, 2] = value
+    model = ContractiveAutoencoder(3, loss="cross_entropy", max_epochs=1)
+    with pytest.raises(ValueError, match=rf"`rows` must (be|lie in) {words} at row 106, column 2"):
+        model.fit(rows)
+    assert "model_" not in vars(model)
