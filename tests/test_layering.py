@@ -18,10 +18,11 @@ HOMES = {
     "rich": {"cli"},
     "safetensors": {"serialization"},
     "jinja2": {"report"},
+    "pyarrow": {"sources"},
 }
 FORBIDDEN = {"pickle", "marshal", "dill", "cloudpickle", "joblib", "shelve"}
 # Modules in which an import may wait inside a function, because it is heavy.
-LATE = {"plots", "runs", "datasets", "cli"}
+LATE = {"plots", "runs", "datasets", "sources", "cli"}
 ONLY = {"plots": {"plots", "_typing", "_files", "_validation"}}
 PACKAGE = Path(contractive.__file__).parent
 

@@ -2,12 +2,12 @@
 
 import os
 import secrets
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-__all__ = ["cache_folder", "write_atomically"]
+__all__ = ["atomic_stream", "cache_folder", "write_atomically"]
 
 
 def cache_folder() -> Path:
@@ -20,8 +20,37 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "contractive"
 
 
-def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
+@contextmanager
+def atomic_stream(path: Path) -> Iterator[BinaryIO]:
     """Write a file under a temporary name beside `path`, flush it to the disk, then rename it to `path`.
+
+    Args:
+        path: the file to make or replace; its folder must exist.
+
+    Returns:
+        The binary stream to write the content to, for the `with` block; if an exception ends the block, `path` is as
+        it was.
+
+    Raises:
+        OSError: if the folder cannot be written or the disk is full; `path` is then as it was.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        with temporary.open("xb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    except BaseException as error:
+        if isinstance(error, OSError) and str(error.filename) == str(temporary):
+            error.filename, error.filename2 = str(path), None  # the name that the caller knows
+        with suppress(OSError):  # a folder that is none, a name that is too long
+            temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
+    """Write a file as `atomic_stream` does, at one go.
 
     Args:
         path: the file to make or replace; its folder must exist.
@@ -30,16 +59,5 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
     Raises:
         OSError: if the folder cannot be written or the disk is full; `path` is then as it was.
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        with temporary.open("xb") as stream:
-            write(stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-    except BaseException as error:
-        if isinstance(error, OSError) and error.filename:
-            error.filename, error.filename2 = str(path), None  # the name that the caller knows
-        with suppress(OSError):  # a folder that is none, a name that is too long
-            temporary.unlink(missing_ok=True)
-        raise
+    with atomic_stream(path) as stream:
+        write(stream)

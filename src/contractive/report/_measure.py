@@ -11,6 +11,7 @@ from ..batched import map_rows
 from ..estimators import BaseAutoencoder, DenoisingAutoencoder
 from ..geometry import NeighborContraction, contraction_curve, lipschitz_bound, max_tangents, neighbor_contraction
 from ..models import Model
+from ..sources import RowReader
 from ._playground import dense_layers
 
 __all__ = ["Measured", "Sample", "draw_sample", "measure"]
@@ -95,7 +96,8 @@ def draw_sample(estimator: BaseAutoencoder, X: Any, *, n_rows: int, seed: int) -
 
     Args:
         estimator: a fitted auto-encoder.
-        X: data of shape (n_samples, n_features), as for its `transform`; a memory map is read at these rows only.
+        X: data of shape (n_samples, n_features), as for its `transform`; a memory map or a reader is read at these rows
+            only.
         n_rows: how many at most, >= 1.
         seed: what the draw depends on.
 
@@ -104,7 +106,7 @@ def draw_sample(estimator: BaseAutoencoder, X: Any, *, n_rows: int, seed: int) -
         ValueError: if X is empty, of another width or, among the rows drawn, not finite or beyond float32.
     """
     check_count("n_rows", n_rows)
-    rows = X if hasattr(X, "tocsr") else np.asanyarray(X)
+    rows = X if hasattr(X, "tocsr") or isinstance(X, RowReader) else np.asanyarray(X)
     if rows.ndim != 2 or not rows.shape[0] or rows.shape[1] != estimator.n_features_in_:
         raise ValueError(
             f"the data must have {estimator.n_features_in_} columns, as what the model was trained on, and at least "

@@ -1,18 +1,25 @@
 """Anything that yields rows, with or without labels: a data set by name, files by path."""
 
-from ._base import RowReader
+from ._ahead import ReadAhead, blocks_ahead
+from ._base import ArrayRows, RowReader
 from ._checked import CheckedRows, without_bad_rows
 from ._compose import RowRanges, Shards
-from ._open import LabeledSource, RowSource, open_labeled, open_rows
+from ._labeled import LabeledSource, open_labeled
+from ._open import RowSource, open_rows
+from ._writers import open_writer
 
 __all__ = [
+    "ArrayRows",
     "CheckedRows",
     "LabeledSource",
+    "ReadAhead",
     "RowRanges",
     "RowReader",
     "RowSource",
     "Shards",
+    "blocks_ahead",
     "open_labeled",
     "open_rows",
+    "open_writer",
     "without_bad_rows",
 ]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import abc
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["FileStamp", "RowReader", "read_bytes"]
+__all__ = ["ArrayRows", "FileStamp", "RowReader", "read_bytes"]
 
 
 class RowReader(abc.ABC):
@@ -23,6 +24,8 @@ class RowReader(abc.ABC):
         shape: (n_rows, n_features), both >= 1.
         dtype: of what is read, a plain number's.
         image_shape: height and width of the picture that a row is, in pixels, and 3 if it has colours; or None.
+        read_ahead: windows that are read before they are needed when it is trained on, >= 1; the bits do not depend
+            on it.
 
     Example:
         >>> import numpy as np
@@ -40,10 +43,13 @@ class RowReader(abc.ABC):
     dtype: np.dtype
     ndim = 2
     image_shape: tuple[int, ...] | None = None
+    read_ahead = 1
 
     @abc.abstractmethod
     def read(self, start: int, stop: int) -> np.ndarray:
-        """Rows from `start` up to `stop`, 0 <= start < stop <= n_rows, as a new array of shape (rows, features).
+        """Rows from `start` up to `stop`, 0 <= start < stop <= n_rows, of shape (rows, features).
+
+        What is returned is not written to, and is C-contiguous.
 
         Raises:
             OSError: if they cannot be read.
@@ -98,6 +104,28 @@ class RowReader(abc.ABC):
             first = int(numbers[run[0]])
             taken[run] = self.read(first, int(numbers[run[-1]]) + 1)[numbers[run] - first]
         return taken
+
+
+class ArrayRows(RowReader):
+    """An array in memory, or mapped, among readers.
+
+    Args:
+        name: what messages call it.
+        array: of shape (n_rows, n_features), both >= 1.
+        place: where a row is, in words; None for its number.
+    """
+
+    def __init__(self, name: str, array: np.ndarray, place: Callable[[int], str] | None = None):
+        self.name, self.shape, self.dtype = name, (array.shape[0], array.shape[1]), array.dtype
+        self._array, self._place = array, place
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        """As for `RowReader`."""
+        return np.ascontiguousarray(self._array[start:stop])
+
+    def place(self, row: int) -> str:
+        """As for `RowReader`."""
+        return super().place(row) if self._place is None else self._place(row)
 
 
 class FileStamp(NamedTuple):

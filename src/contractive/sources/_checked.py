@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .._validation import check_rows, check_shape, stored_dtype
+from ._ahead import blocks_ahead
 from ._base import RowReader
 from ._compose import RowRanges
 
@@ -38,6 +39,7 @@ class CheckedRows(RowReader):
     ):
         check_shape(reader.shape, name=reader.name, min_rows=min_rows)
         self.name, self.shape, self.dtype = reader.name, reader.shape, stored_dtype(reader.dtype)
+        self.read_ahead = reader.read_ahead
         self._reader = reader
         self._rules = {"unit_interval": unit_interval, "uint8_scale": uint8_scale, "largest": largest}
 
@@ -72,12 +74,10 @@ def without_bad_rows(reader: RowReader) -> tuple[RowReader, int]:
     """
     if reader.dtype.kind != "f":
         return reader, 0
-    block = max(1, _SCAN_BYTES // reader.row_bytes)
-    bounds = np.unique(np.concatenate([reader.block_bounds(block), np.arange(0, len(reader), block)]))
-    bad = [
-        start + np.flatnonzero(~np.isfinite(reader.read(start, stop)).all(axis=1))
-        for start, stop in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True)
-    ]
+    bad, start = [], 0
+    for block in blocks_ahead(reader, _SCAN_BYTES):
+        bad.append(start + np.flatnonzero(~np.isfinite(block).all(axis=1)))
+        start += len(block)
     places = np.concatenate(bad)
     if len(places) == len(reader):
         raise ValueError(f"{reader.name!r} must hold a row of finite numbers; all {len(reader):,} are bad.")

@@ -43,14 +43,12 @@ class Shards(RowReader):
     def read(self, start: int, stop: int) -> np.ndarray:
         """As for `RowReader`."""
         first, last = np.searchsorted(self._starts, [start, stop - 1], side="right") - 1
-        parts = [
-            self._readers[number].read(
-                max(start - int(self._starts[number]), 0),
-                min(stop, int(self._starts[number + 1])) - int(self._starts[number]),
-            )
-            for number in range(int(first), int(last) + 1)
-        ]
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+        rows = np.empty((stop - start, self.shape[1]), self.dtype)
+        for number in range(int(first), int(last) + 1):
+            own, end = int(self._starts[number]), int(self._starts[number + 1])
+            low, high = max(start, own), min(stop, end)
+            rows[low - start : high - start] = self._readers[number].read(low - own, high - own)
+        return rows
 
     def block_bounds(self, n_rows: int) -> np.ndarray:
         """As for `RowReader`: no block holds rows of two shards."""
@@ -76,7 +74,7 @@ class RowRanges(RowReader):
     """
 
     def __init__(self, reader: RowReader, ranges: np.ndarray):
-        self._reader = reader
+        self._reader, self.read_ahead = reader, reader.read_ahead
         self._ranges = np.asarray(ranges, np.int64)
         self._starts = np.concatenate([[0], np.cumsum(self._ranges[:, 1] - self._ranges[:, 0])])
         self.name, self.dtype, self.shape = reader.name, reader.dtype, (int(self._starts[-1]), reader.shape[1])

@@ -1,19 +1,39 @@
-"""Anything that yields rows, with or without labels: a data set by name, or a NumPy file by path."""
+"""Rows by name or by path: a data set, one file, many that go on from each other, or a folder of them."""
 
-import zipfile
-from collections.abc import Callable
-from contextlib import ExitStack
+from __future__ import annotations
+
+import glob
+import re
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from .._validation import check_shape
 from ..datasets import DATASETS
+from ._arrow import open_feather, open_parquet
+from ._base import ArrayRows, RowReader
+from ._compose import Shards
+from ._csv import open_csv
+from ._idx import open_idx
+from ._images import is_picture, open_images
+from ._npy import open_npy
+from ._npz import open_npz
 
-__all__ = ["LabeledSource", "RowSource", "open_labeled", "open_rows"]
+__all__ = ["RowSource", "open_array", "open_rows", "pick"]
 
-_Chosen = Callable[[list[str]], str]  # which of the arrays of a .npz file
+_TABLES = {
+    ".parquet": open_parquet,
+    ".pq": open_parquet,
+    ".arrow": open_feather,
+    ".feather": open_feather,
+    ".ipc": open_feather,
+}
+_TEXTS = (".csv", ".tsv")
+_ENDINGS = ".npy, .npz, .csv, .tsv, .parquet, .arrow, .feather, .idx[.gz], -ubyte[.gz] or as pictures do"
+_IDX = re.compile(r"(\.idx|-ubyte)(\.gz)?$")
 
 
 class RowSource(NamedTuple):
@@ -21,13 +41,15 @@ class RowSource(NamedTuple):
 
     Args:
         name: the data set's name or the file's path.
-        rows: the array, of shape (n_samples, n_features) when it is what it should be; not yet checked.
-        image_shape: height and width of a picture in pixels, or None when the rows are not known to be pictures.
+        rows: an array, of shape (n_samples, n_features) when it is what it should be, or a `RowReader`; values are not
+            yet checked.
+        image_shape: height and width of a picture in pixels, and 3 if it has colours, or None when the rows are not
+            known to be pictures.
     """
 
     name: str
-    rows: np.ndarray
-    image_shape: tuple[int, int] | None
+    rows: np.ndarray | RowReader
+    image_shape: tuple[int, ...] | None
 
     @property
     def n_features(self) -> int:
@@ -35,37 +57,28 @@ class RowSource(NamedTuple):
         return self.rows.shape[-1] if self.rows.ndim else 0
 
 
-class LabeledSource(NamedTuple):
-    """Rows with their labels.
+def open_rows(
+    data: str, *, array: str | None = None, columns: Sequence[str] | None = None, lenient: bool = False
+) -> RowSource:
+    """Open a data set: its training rows by name, or the rows of files by path.
 
     Args:
-        source: the rows to train on.
-        labels: one a row, of shape (n_samples,): numbers, strings or booleans.
-        validation: rows and labels by which choices are made; None for a file.
-        test: rows and labels for one measurement at the very end; None for a file.
-        title: what stands beside a number: the name, and that the rows are regenerated where they are.
-    """
-
-    source: RowSource
-    labels: np.ndarray
-    validation: tuple[np.ndarray, np.ndarray] | None
-    test: tuple[np.ndarray, np.ndarray] | None
-    title: str
-
-
-def open_rows(data: str, *, array: str | None = None) -> RowSource:
-    """Open a data set: its training rows by name, or the rows of a file by path.
-
-    Args:
-        data: a key of `DATASETS`, or the path of a `.npy` file (mapped, not read) or a `.npz` file.
+        data: a key of `DATASETS`; the path of a file: `.npy`, `.npz`, IDX (compressed or not), `.csv`, `.tsv`,
+            `.parquet`, `.arrow`, `.feather` or a picture; a pattern such as `"part-*.parquet"`, whose files go on from
+            each other in the order of their names; or a folder of such files, of one kind, or of pictures.
         array: which array of a `.npz` file; not needed when it holds one.
+        columns: which columns of tables, in this order; None for all.
+        lenient: whether what is no number in a text counts as NaN, to be left out by `without_bad_rows`.
 
     Returns:
-        The rows as they are stored.
+        The rows: of a data set or a small `.npz` file as an array, of other files as a `RowReader`, none of which are
+        read yet.
 
     Raises:
-        OSError: if the path cannot be read.
-        ValueError: if the file is no NumPy file of plain numbers, or if `array` names nothing in it.
+        OSError: if a path cannot be read.
+        ValueError: if a file is not of its kind, holds no plain numbers or none of what is named, or files do not go
+            together.
+        ImportError: if the extra that its kind needs is not installed.
 
     Example:
         >>> open_rows("digits").rows.shape
@@ -74,114 +87,125 @@ def open_rows(data: str, *, array: str | None = None) -> RowSource:
     if array is not None and Path(data).suffix != ".npz":
         raise ValueError(f"--array must go with a .npz file; got {data!r}.")
     if data in DATASETS:
+        if columns is not None:
+            raise ValueError(f"--columns must go with tables; got {data!r}.")
         info = DATASETS[data]
         return RowSource(data, info.load()[0][0], info.image_shape)
-    return RowSource(data, _read(data, partial(_pick, data, array, "--array")), None)
+    rows = _open(data, array, columns, lenient)
+    return RowSource(data, rows, rows.image_shape if isinstance(rows, RowReader) else None)
 
 
-def open_labeled(data: str, *, array: str | None = None, labels: str | None = None) -> LabeledSource:
-    """Open a data set with labels: all three parts by name, or the rows and labels of files by path.
+def open_array(data: str, choose: Callable[[list[str]], str], kinds: str = "numbers") -> np.ndarray | RowReader:
+    """The array of a NumPy file.
 
     Args:
-        data: as for `open_rows`.
-        array: which array of a `.npz` file holds the rows; not needed when it holds one besides the labels.
-        labels: which array of a `.npz` file holds the labels, "y" where it is None; or the path of a `.npy` file of
-            labels, which rows in a `.npy` file ask for.
-
-    Returns:
-        The rows as they are stored, and their labels.
-
-    Raises:
-        OSError: as for `open_rows`.
-        ValueError: as for `open_rows`; if there are no labels, not one a row, or they are neither numbers, strings nor
-            booleans.
-
-    Example:
-        >>> digits = open_labeled("digits")
-        >>> digits.labels.shape, digits.validation[1].shape, digits.title
-        ((1297,), (250,), 'digits')
-    """
-    if data in DATASETS:
-        if labels is not None or array is not None:
-            option, value = ("--labels", labels) if array is None else ("--array", array)
-            raise ValueError(f"{option} must go with a file, as {data!r} has labels of its own; got {value!r}.")
-        info = DATASETS[data]
-        (rows, known), validation, test = info.load()
-        return LabeledSource(RowSource(data, rows, info.image_shape), known, validation, test, info.title)
-    if labels is not None and Path(labels).suffix == ".npy":
-        if not Path(labels).is_file():
-            raise FileNotFoundError(f"--labels must name a .npy file or an array; {labels!r} is no file.")
-        source = open_rows(data, array=array)
-        known = _read(labels, partial(_pick, labels, None, "--labels"), "numbers or strings")
-    elif Path(data).suffix == ".npz":
-        name = "y" if labels is None else labels
-        known = _read(data, partial(_pick, data, name, "--labels"), "numbers or strings")
-        rows = _read(data, lambda names: _pick(data, array, "--array", [other for other in names if other != name]))
-        source = RowSource(data, rows, None)
-    else:
-        open_rows(data, array=array)  # what is wrong with the rows themselves comes first
-        got = "none" if labels is None else repr(labels)
-        raise ValueError(f"--labels must name a .npy file with the labels of {data!r}; got {got}.")
-    return LabeledSource(source, _checked_labels(known, source, labels or "y"), None, None, data)
-
-
-def _checked_labels(labels: np.ndarray, source: RowSource, name: str) -> np.ndarray:
-    """The labels, in memory, once they can be one a row."""
-    if labels.dtype.kind not in "biufU":
-        raise ValueError(f"--labels must be numbers, strings or booleans; got dtype {labels.dtype} in {name!r}.")
-    n_rows = source.rows.shape[0] if source.rows.ndim else 0
-    if labels.shape != (n_rows,):
-        raise ValueError(f"--labels must be 1-d, one a row, of shape ({n_rows},); got {labels.shape} in {name!r}.")
-    return np.array(labels)
-
-
-def _read(data: str, choose: _Chosen, kinds: str = "numbers") -> np.ndarray:
-    """The array of a file; `choose` says which of a `.npz` file, `kinds` what the messages ask for.
+        data: the path.
+        choose: says which array of a `.npz` file.
+        kinds: what the messages ask for.
 
     Raises:
         OSError: if the path cannot be read.
         ValueError: if the file is no NumPy file of plain values.
     """
-    path = Path(data)
-    if not path.exists():
-        raise FileNotFoundError(
-            f"{data!r} is neither a data set nor a file. Known data sets: {', '.join(sorted(DATASETS))}; "
-            "files must end in .npy or .npz."
-        )
-    if path.is_dir():
-        raise IsADirectoryError(f"{data!r} must be a file; got a folder. Name a .npy or .npz file in it.")
-    if path.suffix not in (".npy", ".npz"):
-        raise ValueError(f"{data!r} must end in .npy or .npz; got {path.suffix or 'no ending'!r}.")
-    with ExitStack() as stack:
-        try:
-            if path.suffix == ".npz":
-                # Opened here, because NumPy leaves a file open that turns out to be no archive.
-                stream = stack.enter_context(path.open("rb"))
-                stack.enter_context(zipfile.ZipFile(stream))
-                loaded = np.load(stream, allow_pickle=False)
-            else:
-                loaded = np.load(path, mmap_mode="r", allow_pickle=False)
-        except (ValueError, EOFError, zipfile.BadZipFile) as error:
-            raise ValueError(
-                f"{data!r} must be a NumPy file of plain {kinds}; it is truncated or foreign ({error})."
-            ) from error
-        if isinstance(loaded, np.ndarray):
-            return loaded
-        name = choose(stack.enter_context(loaded).files)
-        try:
-            member = loaded[name]
-            if not isinstance(member, np.ndarray):
-                raise ValueError("a member that is no NumPy array")
-            return member
-        except (ValueError, EOFError, zipfile.BadZipFile) as error:
-            raise ValueError(f"{data!r} must hold plain {kinds} in {name!r}; it does not ({error}).") from error
+    if Path(data).suffix == ".npz":
+        return open_npz(data, choose, kinds)
+    try:
+        return open_npy(data)
+    except (ValueError, EOFError) as error:
+        raise ValueError(
+            f"{data!r} must be a NumPy file of plain {kinds}; it is truncated or foreign ({error})."
+        ) from error
 
 
-def _pick(data: str, array: str | None, option: str, names: list[str]) -> str:
-    """The array that was named, or the only one."""
+def pick(data: str, array: str | None, option: str, names: list[str]) -> str:
+    """The array that was named, or the only one.
+
+    Raises:
+        ValueError: if there is no such array, or none was named among several.
+    """
     if array is None and len(names) == 1:
         return names[0]
     if array is None or array not in names:
         got = "several arrays" if array is None else repr(array)
         raise ValueError(f"{data!r} holds {', '.join(sorted(names)) or 'no array'}; got {got}. Name one with {option}.")
     return array
+
+
+def _open(data: str, array: str | None, columns: Sequence[str] | None, lenient: bool) -> np.ndarray | RowReader:
+    """What a path, a pattern or a folder holds."""
+    path = Path(data)
+    if data and path.is_dir():
+        files = _in_folder(path)
+    elif path.exists() or not glob.has_magic(data):
+        return _open_file(data, array, columns, lenient)
+    else:
+        files = sorted(glob.glob(data))
+        if not files:
+            raise FileNotFoundError(f"{data!r} matches no file.")
+    if all(map(is_picture, files)):
+        return open_images(path if path.is_dir() else files, data)
+    if columns is not None and not all(_takes_columns(file) for file in files):
+        raise ValueError(f"--columns must go with tables; got {data!r}.")
+    readers = [_open_file(file, None, columns, lenient) for file in files]
+    return Shards(data, [_as_shard(file, reader) for file, reader in zip(files, readers, strict=True)])
+
+
+def _in_folder(path: Path) -> list[str]:
+    """The files of a folder that go on from each other, or all of its pictures.
+
+    Raises:
+        ValueError: if it holds none, or of several kinds.
+    """
+    found = sorted(str(file) for file in path.iterdir() if file.is_file() and not file.name.startswith("."))
+    kinds = {kind: [file for file in found if _kind(file) == kind] for kind in map(_kind, found) if kind}
+    pictures = [str(file) for file in sorted(path.rglob("*")) if is_picture(file)]
+    kinds |= {"pictures": pictures} if pictures else {}
+    if len(kinds) != 1:
+        got = f"{', '.join(sorted(kinds))}; name the files with a pattern" if kinds else "none; name another"
+        raise ValueError(f"{str(path)!r} must hold files of one kind, which end in {_ENDINGS}; got {got}.")
+    return next(iter(kinds.values()))
+
+
+def _kind(file: str) -> str | None:
+    """What tells kinds of data files apart; None for what is none, and for pictures."""
+    if _IDX.search(file):
+        return "idx"
+    suffix = Path(file).suffix
+    return suffix if suffix in (".npy", ".npz", *_TABLES, *_TEXTS) else None
+
+
+def _takes_columns(file: str) -> bool:
+    return Path(file).suffix in (*_TABLES, *_TEXTS)
+
+
+def _open_file(data: str, array: str | None, columns: Sequence[str] | None, lenient: bool) -> np.ndarray | RowReader:
+    """What one file holds, by its ending."""
+    path = Path(data)
+    if not data or not path.exists():
+        raise FileNotFoundError(
+            f"{data!r} is neither a data set nor a file. Known data sets: {', '.join(sorted(DATASETS))}; "
+            f"files must end in {_ENDINGS}."
+        )
+    if columns is not None and not _takes_columns(data):
+        raise ValueError(f"--columns must go with tables; got {data!r}.")
+    if path.suffix in _TABLES:
+        return _TABLES[path.suffix](data, columns)
+    if path.suffix in _TEXTS:
+        return open_csv(data, columns, lenient=lenient)
+    if _IDX.search(data):
+        return open_idx(data)
+    if is_picture(data):
+        return open_images([data], data)
+    if path.suffix in (".npy", ".npz"):
+        return open_array(data, partial(pick, data, array, "--array"))
+    raise ValueError(f"{data!r} must end in {_ENDINGS}; got {path.suffix or 'no ending'!r}.")
+
+
+def _as_shard(file: str, rows: np.ndarray | RowReader) -> RowReader:
+    """The rows of one of several files.
+
+    Raises:
+        ValueError: if they are no table, or none.
+    """
+    check_shape(rows.shape, name=file)
+    return rows if isinstance(rows, RowReader) else ArrayRows(file, rows)
