@@ -9,9 +9,9 @@ import pytest
 
 from contractive import ContractiveAutoencoder, DenoisingAutoencoder, StackedAutoencoder
 from contractive.estimators._streams import held_out_blocks
-from contractive.sources import RowReader
+from contractive.sources import ReadAhead, RowReader
 from contractive.training import Trained, resolve_optimizer, stream_order, train
-from contractive.training._stream import ReadAhead, window_rows
+from contractive.training._stream import window_rows
 from test_training import CONTRACTIVE, RANDOM, bits, one_minibatch_a_chunk, start
 from toys import ArrayRows, X, assert_same_training, small
 from toys import bits as bits_of

@@ -224,9 +224,11 @@ def test_a_callback_that_returns_true_ends_the_training():
     assert len(fit(max_epochs=3, on_epoch=lambda trained: "anything but True").history) == 3
 
 
-def test_a_cost_that_is_not_finite_names_the_epoch():
+def test_a_cost_that_is_not_finite_names_the_epoch_and_the_rows():
     kept = []
-    with pytest.raises(FloatingPointError, match=r"not finite in epoch 2; got (nan|inf).*`learning_rate`"):
+    numbers = ", ".join(map(str, epoch_order(23, 23, shuffle=True, seed=0, epoch=2)[0, :5]))
+    words = rf"not finite in epoch 2, minibatch 1 \(rows {numbers}, \.\.\.\); got (nan|inf).*`learning_rate`"
+    with pytest.raises(FloatingPointError, match=words):
         # The first epoch ends in weights that overflow in the second.
         train(
             initialize(6, 4, rng=np.random.RandomState(1), activation="linear"),

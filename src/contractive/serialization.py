@@ -1,4 +1,4 @@
-"""The model file: safetensors weights and JSON metadata in one file, written atomically, read without running code."""
+"""Model files and checkpoints: safetensors arrays and JSON in one file, written atomically, never run as code."""
 
 import hashlib
 import json
@@ -11,9 +11,9 @@ from safetensors.numpy import save
 
 from ._files import write_atomically
 
-__all__ = ["read_model", "write_model"]
+__all__ = ["read_checkpoint", "read_model", "write_checkpoint", "write_model"]
 
-_FORMAT = "contractive.model"
+_FORMATS = {"model": "contractive.model", "checkpoint": "contractive.checkpoint"}
 _VERSION = 1
 
 
@@ -32,11 +32,29 @@ def write_model(path: str | Path, arrays: dict[str, np.ndarray], description: di
     Raises:
         OSError: if the file cannot be written; what was there stays.
     """
+    _write(path, arrays, description, "model")
+
+
+def write_checkpoint(path: str | Path, arrays: dict[str, np.ndarray], description: dict[str, Any]) -> None:
+    """Write a training in the middle as `write_model` writes a model, under an entry of its own: another kind of file.
+
+    Args:
+        path: the file to make or replace.
+        arrays: what is stored, by name.
+        description: anything that JSON holds.
+
+    Raises:
+        OSError: if the file cannot be written; what was there stays.
+    """
+    _write(path, arrays, description, "checkpoint")
+
+
+def _write(path: str | Path, arrays: dict[str, np.ndarray], description: dict[str, Any], kind: str) -> None:
     arrays = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     text = json.dumps(description, sort_keys=True, allow_nan=False)
     # safetensors writes its metadata in an order of the moment: with one entry the same content is the same bytes.
     facts = {"version": str(_VERSION), "description": text, "sha256": _digest(arrays, text)}
-    metadata = {_FORMAT: json.dumps(facts)}
+    metadata = {_FORMATS[kind]: json.dumps(facts)}
     content = save(arrays, metadata)
     write_atomically(Path(path), lambda stream: stream.write(content))
 
@@ -54,7 +72,17 @@ def read_model(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]
         OSError: if the file cannot be read.
         ValueError: if it is truncated, altered, or no model file of this package; the message names the file.
     """
+    return _read(path, "model")
+
+
+def read_checkpoint(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Read what `write_checkpoint` wrote; arguments, what is returned and errors as for `read_model`."""
+    return _read(path, "checkpoint")
+
+
+def _read(path: str | Path, kind: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     path = Path(path)
+    what = {"model": "a model file", "checkpoint": "a checkpoint"}[kind]
     with path.open("rb"):  # a missing file, a folder or a forbidden one is the system's error, with its name
         pass
     try:
@@ -62,13 +90,11 @@ def read_model(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]
             metadata = stream.metadata() or {}
             arrays = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
     except SafetensorError as error:
-        raise ValueError(
-            f"{str(path)!r} must be a model file; it is truncated, altered or foreign ({error})."
-        ) from error
+        raise ValueError(f"{str(path)!r} must be {what}; it is truncated, altered or foreign ({error}).") from error
     try:
-        facts = json.loads(metadata[_FORMAT])
+        facts = json.loads(metadata[_FORMATS[kind]])
     except (KeyError, ValueError) as error:
-        raise ValueError(f"{str(path)!r} must be a model file of contractive; got another safetensors file.") from error
+        raise ValueError(f"{str(path)!r} must be {what} of contractive; got another safetensors file.") from error
     if facts.get("version") != str(_VERSION):
         raise ValueError(
             f"{str(path)!r} must be of version {_VERSION}; got {facts.get('version')}. "

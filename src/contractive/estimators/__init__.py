@@ -9,9 +9,10 @@ from ._contractive_classifier import ContractiveClassifier
 from ._denoising import DenoisingAutoencoder
 from ._describe import plain_parameters
 from ._labels import draw_evenly, is_unlabeled, known_labels
-from ._loading import ESTIMATORS, load, make_estimator
+from ._loading import ESTIMATORS, load, load_checkpoint, make_estimator
 from ._manifold_tangent import ManifoldTangentClassifier
 from ._parameters import PENALTY_NAMES, SMOOTHNESS_NAMES
+from ._snapshots import Snapshot, snapshot
 from ._stacked import StackedAutoencoder
 from ._tangent_neighbors import TangentNeighborsClassifier
 from ._tangent_planes import TangentProgress
@@ -27,6 +28,7 @@ __all__ = [
     "DenoisingAutoencoder",
     "FrozenEstimator",
     "ManifoldTangentClassifier",
+    "Snapshot",
     "StackedAutoencoder",
     "TangentNeighborsClassifier",
     "TangentProgress",
@@ -34,6 +36,8 @@ __all__ = [
     "is_unlabeled",
     "known_labels",
     "load",
+    "load_checkpoint",
     "make_estimator",
     "plain_parameters",
+    "snapshot",
 ]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -15,11 +16,12 @@ from ..batched import as_floats, map_rows
 from ..corruption import Corruption
 from ..models import Model
 from ..objectives import Objective
-from ..sources import RowReader
-from ..training import EpochRecord, Trained, resolve_optimizer, train
+from ..sources import RowReader, blocks_ahead
+from ..training import EpochRecord, Position, Trained, fresh_state, resolve_optimizer, train
 from ._base import precision, reconstruction_error
 from ._parameters import batch_size
-from ._streams import blocks_of, held_out_blocks, rows_within
+from ._snapshots import Ongoing, Resumed
+from ._streams import BLOCK_BYTES, held_out_blocks, rows_within
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -94,14 +96,17 @@ def train_estimator(
         FloatingPointError: if the cost is not finite; what the finished epochs learned stays.
         ValueError: if the parameters do not fit the number of rows.
     """
-    held_out = None
+    held_out, n_rows = None, rows.shape[0]
     if estimator.early_stopping and not partial_fit:
         (rows, weights), held_out = _split(rows, weights, estimator.validation_fraction, seed)
     weights = _with_mean_one(weights)
     transformation = resolve_optimizer(estimator.optimizer, _rate(estimator.learning_rate))
     optimizer_state = vars(estimator).get("_optimizer_state")
-    watch = _Watch(estimator)  # before the precision is set, as callbacks run in the user's own
-    with precision(model.dtype):
+    ongoing, position = _begin(estimator, n_rows)
+    watch = _Watch(estimator, ongoing)  # before the precision is set, as callbacks run in the user's own
+    epochs_left = 0 if watch.is_over() else max_epochs - (len(estimator.history_) - ongoing.epochs_before)
+    with precision(model.dtype), _snapshots_of(estimator, ongoing):
+        position = position and _with_state(position, transformation)
         validate = None if held_out is None else _validation(objective, *held_out, uint8_scale, seed, model.dtype)
         estimator._optimizer_state = None
         trained = train(
@@ -110,7 +115,7 @@ def train_estimator(
             rows,
             transformation,
             batch_size=batch_size(estimator.batch_size, rows.shape[0], at_most_rows=not partial_fit),
-            max_epochs=max_epochs,
+            max_epochs=epochs_left,
             shuffle=bool(estimator.shuffle),
             seed=seed,
             uint8_scale=uint8_scale,
@@ -118,12 +123,52 @@ def train_estimator(
             sample_weight=weights,
             optimizer_state=optimizer_state,
             epochs_done=len(estimator.history_),
+            read_ahead=getattr(rows, "read_ahead", 1),
+            position=position,
             validate=validate,
+            offer=ongoing.offer,
             on_epoch=watch.finish_epoch,
             on_chunk=watch.report if estimator.callbacks else None,
         )
         estimator._optimizer_state = jax.tree.map(np.array, trained.optimizer_state)
     watch.keep_best()
+
+
+@contextmanager
+def _snapshots_of(estimator: Any, ongoing: Ongoing) -> Iterator[None]:
+    """Let snapshots of an estimator be taken meanwhile."""
+    estimator._ongoing = ongoing
+    try:
+        yield
+    finally:
+        del estimator._ongoing
+
+
+def _begin(estimator: Any, n_rows: int) -> tuple[Ongoing, Position | None]:
+    """A training from here on, or the one that a snapshot holds, and where that stands.
+
+    Raises:
+        ValueError: if that was of other rows.
+    """
+    resumed: Resumed | None = vars(estimator).pop("_resumed", None)
+    if resumed is None:
+        return Ongoing(n_rows, len(estimator.history_)), None
+    if resumed.ongoing.n_rows != n_rows:
+        raise ValueError(f"`X` must have the {resumed.ongoing.n_rows} rows that training began with; got {n_rows}.")
+    return resumed.ongoing, resumed.position
+
+
+def _with_state(position: Position, transformation: Any) -> Position:
+    """A snapshot's position with the optimiser's state in its own form.
+
+    Raises:
+        ValueError: if the leaves are those of another optimiser.
+    """
+    fresh = fresh_state(transformation, position.model)
+    leaves, structure = jax.tree.flatten(fresh)
+    if [np.shape(leaf) for leaf in leaves] != [np.shape(leaf) for leaf in position.optimizer_state]:
+        raise ValueError("`optimizer` must be the one that training began with; got another.")
+    return position._replace(optimizer_state=jax.tree.unflatten(structure, position.optimizer_state))
 
 
 def _rate(learning_rate: Any) -> Any:
@@ -170,7 +215,7 @@ def _validation(
     if isinstance(rows, RowReader):
 
         def errors(model: Model) -> np.ndarray:
-            pairs = (corrupted(block, number) for number, block in enumerate(blocks_of(rows)))
+            pairs = (corrupted(block, number) for number, block in enumerate(blocks_ahead(rows, BLOCK_BYTES)))
             return np.concatenate([map_rows(_denoising_error, model, pair) for pair in pairs])
 
         return lambda model: _mean(errors(model), weights)
@@ -198,12 +243,9 @@ def _denoising_error(model: Model, pair: jax.Array) -> Scalar:
 class _Watch:
     """Takes over what each epoch learned, calls the callbacks, and says when to stop."""
 
-    def __init__(self, estimator: Any):
-        self._estimator = estimator
+    def __init__(self, estimator: Any, ongoing: Ongoing):
+        self._estimator, self._ongoing = estimator, ongoing
         self.report = reporter(estimator)
-        self._best: tuple[float, int, Model | None] = (np.inf, 0, None)
-        self._mark = np.inf  # the error that an epoch must fall below by `tol` to count as better
-        self._waited = 0
 
     def finish_epoch(self, trained: Trained) -> bool:
         """Take over weights and record; whether a callback or the held-out rows ask to stop."""
@@ -214,24 +256,27 @@ class _Watch:
         estimator.history_.append(record)
         if estimator.verbose:
             print(record)
-        stop = self._has_stopped_improving(record)
-        return self.report(record) or stop
+        self._compare(record)
+        return self.report(record) or self.is_over()
 
     def keep_best(self) -> None:
         """Give the estimator the weights of the epoch with the least validation error."""
-        error, epoch, model = self._best
+        error, epoch, model = self._ongoing.best
         if model is not None:
             self._estimator.model_ = model
             self._estimator.best_epoch_ = epoch
 
-    def _has_stopped_improving(self, record: EpochRecord) -> bool:
-        error = record.validation_error
+    def is_over(self) -> bool:
+        """Whether the error of the held-out rows has not fallen for long enough."""
+        return 0 < self._estimator.n_iter_no_change <= self._ongoing.waited
+
+    def _compare(self, record: EpochRecord) -> None:
+        error, ongoing = record.validation_error, self._ongoing
         if error is None:
-            return False
-        if error < self._best[0]:
-            self._best = error, record.epoch, self._estimator.model_
-        if error < self._mark - self._estimator.tol:
-            self._mark, self._waited = error, 0
+            return
+        if error < ongoing.best[0]:
+            ongoing.best = error, record.epoch, self._estimator.model_
+        if error < ongoing.mark - self._estimator.tol:  # what an epoch must fall below to count as better
+            ongoing.mark, ongoing.waited = error, 0
         else:
-            self._waited += 1
-        return self._waited >= self._estimator.n_iter_no_change
+            ongoing.waited += 1

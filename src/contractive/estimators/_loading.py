@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..models import wrap_callables
-from ..serialization import read_model
+from ..serialization import read_checkpoint, read_model
 from ..supervised import FineTuningRecord
 from ..training import EpochRecord
 from ._base import BaseAutoencoder, precision
@@ -19,9 +19,10 @@ from ._contractive_classifier import ContractiveClassifier
 from ._denoising import DenoisingAutoencoder
 from ._describe import OWN, dense_classifier, dense_model, own_model, restored_parameters
 from ._manifold_tangent import ManifoldTangentClassifier
+from ._snapshots import Snapshot, restored
 from ._stacked import StackedAutoencoder
 
-__all__ = ["ESTIMATORS", "load", "make_estimator"]
+__all__ = ["ESTIMATORS", "load", "load_checkpoint", "make_estimator"]
 
 ESTIMATORS = {
     kind.__name__: kind
@@ -90,6 +91,45 @@ def load(
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ValueError(
             f"{str(path)!r} does not describe a model of this version ({str(error).rstrip('.')})."
+        ) from error
+
+
+def load_checkpoint(path: str | Path) -> Any:
+    """Read a training in the middle, as `snapshot` took it; the next `fit`, with the same data, goes on to its end.
+
+    What comes out has the bits of a training that was never stopped.
+
+    Args:
+        path: the file.
+
+    Returns:
+        An auto-encoder whose parameters may be changed before `fit`, `max_epochs` say.
+
+    Raises:
+        OSError: if the file cannot be read.
+        ValueError: if it is truncated, altered or foreign.
+
+    Example:
+        >>> import numpy as np, tempfile
+        >>> from contractive.estimators import snapshot
+        >>> from contractive.serialization import write_checkpoint
+        >>> X = np.random.RandomState(0).rand(20, 4)
+        >>> cae = ContractiveAutoencoder(n_components=2, max_epochs=4, random_state=0)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     def keep(estimator, event):
+        ...         if isinstance(event, EpochRecord) and event.epoch == 2:
+        ...             write_checkpoint(f"{folder}/middle.safetensors", *snapshot(estimator))
+        ...     whole = cae.set_params(callbacks=[keep]).fit(X)
+        ...     same = load_checkpoint(f"{folder}/middle.safetensors").fit(X)
+        >>> bool((same.components_ == whole.components_).all()), same.n_epochs_
+        (True, 4)
+    """
+    found = Snapshot(*read_checkpoint(path))
+    try:
+        return restored(found, make_estimator, _restore)
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        raise ValueError(
+            f"{str(path)!r} does not describe a training of this version ({str(error).rstrip('.')})."
         ) from error
 
 

@@ -77,7 +77,7 @@ class SingleAutoencoder(BaseAutoencoder):
             OSError: if a reader cannot read.
             FloatingPointError: if the cost is not finite; what the finished epochs learned stays.
         """
-        going_on = bool(self.warm_start) and "model_" in vars(self)
+        going_on = "_resumed" in vars(self) or (bool(self.warm_start) and "model_" in vars(self))
         self._fit(X, sample_weight, max_epochs=self.max_epochs, min_rows=2, going_on=going_on)
         return self
 
@@ -99,6 +99,7 @@ class SingleAutoencoder(BaseAutoencoder):
         """
         if self.early_stopping:
             raise ValueError("`early_stopping` must be False for partial_fit, which holds no rows out; got True.")
+        vars(self).pop("_resumed", None)
         self._fit(X, sample_weight, max_epochs=1, min_rows=1, going_on="model_" in vars(self), partial_fit=True)
         return self
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -20,6 +21,7 @@ from ._contractive import ContractiveAutoencoder
 from ._fitting import Callback, call_all, checked_weights, draw_seed, train_estimator
 from ._parameters import check_closed_form, check_penalties, check_training, make_objective
 from ._single import SingleAutoencoder
+from ._snapshots import LayerPlace, OngoingStack
 from ._streams import EncodedRows
 
 if TYPE_CHECKING:
@@ -137,14 +139,18 @@ class StackedAutoencoder(BaseAutoencoder):
             FloatingPointError: if a cost is not finite; what the finished epochs learned stays.
         """
         going_on = bool(self.warm_start) and "model_" in vars(self)
+        resumed: OngoingStack | None = vars(self).get("_resumed_stack")
+        first = 0 if resumed is None else resumed.place.number
         rows, weights, layers = self._start(X, sample_weight, min_rows=2, going_on=going_on)
         codes = rows
         for number, layer in enumerate(layers):
             codes = _codes(layers[number - 1], codes) if number else rows
-            if self._train_layer(number, layer.fit, layer, codes, sample_weight):
+            if number >= first and self._train_layer(number, layer.fit, layers, codes, sample_weight):
                 return self
+        vars(self).pop("_resumed_stack", None)
         if self.joint_epochs:
-            self._train_jointly(rows, weights, max_epochs=self.joint_epochs)
+            with self._snapshots_with(layers, LayerPlace(len(layers), len(self.history_), 0)):
+                self._train_jointly(rows, weights, max_epochs=self.joint_epochs)
         return self
 
     def partial_fit(self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None) -> Self:
@@ -166,11 +172,13 @@ class StackedAutoencoder(BaseAutoencoder):
         if self.early_stopping:
             raise ValueError("`early_stopping` must be False for partial_fit, which holds no rows out; got True.")
         going_on = "model_" in vars(self)
+        for name in ("_resumed", "_resumed_stack"):
+            vars(self).pop(name, None)
         rows, weights, layers = self._start(X, sample_weight, min_rows=1, going_on=going_on)
         codes = rows
         for number, layer in enumerate(layers):
             codes = _codes(layers[number - 1], codes) if number else rows
-            if self._train_layer(number, layer.partial_fit, layer, codes, sample_weight):
+            if self._train_layer(number, layer.partial_fit, layers, codes, sample_weight):
                 return self
         if self.joint_epochs:
             self._train_jointly(rows, weights, max_epochs=1, partial_fit=True)
@@ -240,10 +248,14 @@ class StackedAutoencoder(BaseAutoencoder):
     ) -> tuple[Any, np.ndarray | None, list[Any]]:
         """Checked rows, weights and the layers to train, once all parameters are in their ranges."""
         self._check_parameters()
-        if not going_on:
+        resumed = vars(self).get("_resumed_stack")
+        if not going_on and resumed is None:
             self._forget()
         unit_interval = LOSSES[self._first().loss].unit_interval
         dtype = self.model_.dtype if going_on else None
+        if resumed is not None:
+            rows = self._checked(X, reset=False, dtype=dtype, min_rows=min_rows, unit_interval=unit_interval)
+            return rows, checked_weights(sample_weight, rows.shape[0]), resumed.layers
         rows = self._checked(X, reset=not going_on, dtype=dtype, min_rows=min_rows, unit_interval=unit_interval)
         weights = checked_weights(sample_weight, rows.shape[0])
         rng = check_random_state(self.random_state)
@@ -258,20 +270,24 @@ class StackedAutoencoder(BaseAutoencoder):
         self._seed, self.history_, self._optimizer_state = draw_seed(rng), [], None
         return rows, weights, fresh
 
-    def _train_layer(self, number: int, fit: Callable[..., Any], layer: Any, codes: Any, sample_weight: Any) -> bool:
+    def _train_layer(
+        self, number: int, fit: Callable[..., Any], all_layers: list[Any], codes: Any, sample_weight: Any
+    ) -> bool:
         """Train one layer and take it over after each of its epochs; whether a callback asked to stop.
 
         Raises:
             ValueError: as the layer does, its place said first.
         """
-        below = list(vars(self).get("layers_", ()))
-        layers, records, own_records = below[:number], list(self.history_), len(vars(layer).get("history_", ()))
-        above = below[number + 1 :]
+        layer, below = all_layers[number], list(vars(self).get("layers_", ()))
+        layers, above = below[:number], below[number + 1 :]
+        place = LayerPlace(number, len(self.history_), len(vars(layer).get("history_", ())))
+        if "_resumed_stack" in vars(self):
+            place = vars(self).pop("_resumed_stack").place
         stopped = False
 
         def follow(layer: Any, event: Progress | EpochRecord) -> bool:
             nonlocal stopped
-            event = event._replace(epoch=event.epoch - own_records + len(records))
+            event = event._replace(epoch=event.epoch - place.own_records + place.records)
             if isinstance(event, EpochRecord):
                 self._take_over([*layers, layer, *above])
                 self.history_, self.engine_ = [*self.history_, event], layer.engine_
@@ -281,7 +297,8 @@ class StackedAutoencoder(BaseAutoencoder):
         own_callbacks = layer.callbacks
         layer.set_params(callbacks=[*(own_callbacks or ()), follow])
         try:
-            fit(codes, sample_weight=sample_weight)
+            with self._snapshots_with(all_layers, place):
+                fit(codes, sample_weight=sample_weight)
         except (TypeError, ValueError) as error:
             if number == 0:
                 raise
@@ -290,6 +307,15 @@ class StackedAutoencoder(BaseAutoencoder):
             layer.set_params(callbacks=own_callbacks)
         self._take_over([*layers, layer, *above])  # early stopping may have gone back to better weights
         return stopped
+
+    @contextmanager
+    def _snapshots_with(self, layers: list[Any], place: LayerPlace) -> Iterator[None]:
+        """Let snapshots be taken meanwhile."""
+        self._ongoing_stack = OngoingStack(layers, place)
+        try:
+            yield
+        finally:
+            del self._ongoing_stack
 
     def _take_over(self, layers: list[Any]) -> None:
         self.layers_, self.model_ = layers, Stack(tuple(layer.model_ for layer in layers))

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from ..sources import RowRanges, RowReader
+from ..sources import RowRanges, RowReader, blocks_ahead
 
-__all__ = ["EncodedRows", "blocks_of", "held_out_blocks", "range_of", "rows_within"]
+__all__ = ["BLOCK_BYTES", "EncodedRows", "held_out_blocks", "range_of", "rows_within"]
 
-_BLOCK_BYTES = 1 << 22  # of rows that are looked at in one go: 4 MiB
+BLOCK_BYTES = 1 << 22
+"""Of rows that are looked at in one go: 4 MiB."""
+
 _LEAST_BLOCKS = 20  # that rows are drawn from to be held out
 
 
@@ -24,7 +25,7 @@ class EncodedRows(RowReader):
     """
 
     def __init__(self, encoder: Any, rows: RowReader):
-        self._encoder, self._rows = encoder, rows
+        self._encoder, self._rows, self.read_ahead = encoder, rows, rows.read_ahead
         model = encoder.model_
         self.name, self.dtype, self.shape = f"codes of {rows.name}", model.dtype, (len(rows), model.n_hidden)
 
@@ -41,16 +42,9 @@ class EncodedRows(RowReader):
         return self._rows.place(row)
 
 
-def blocks_of(rows: RowReader) -> Iterator[np.ndarray]:
-    """All rows in order, some megabytes at a time."""
-    block = max(1, _BLOCK_BYTES // rows.row_bytes)
-    for start in range(0, len(rows), block):
-        yield rows[start : start + block]
-
-
 def range_of(rows: RowReader) -> tuple[float, float]:
     """The least and the greatest value of all rows, which are read once."""
-    extremes = [(block.min(), block.max()) for block in blocks_of(rows)]
+    extremes = [(block.min(), block.max()) for block in blocks_ahead(rows, BLOCK_BYTES)]
     return float(min(low for low, _ in extremes)), float(max(high for _, high in extremes))
 
 
@@ -68,7 +62,7 @@ def held_out_blocks(rows: RowReader, fraction: float, seed: int) -> tuple[np.nda
         Two arrays of shape (n_ranges, 2), each increasing.
     """
     n_rows = len(rows)
-    bounds = rows.block_bounds(max(1, _BLOCK_BYTES // rows.row_bytes))
+    bounds = rows.block_bounds(max(1, BLOCK_BYTES // rows.row_bytes))
     if len(bounds) <= _LEAST_BLOCKS:
         bounds = np.unique(np.linspace(0, n_rows, min(n_rows, _LEAST_BLOCKS) + 1).astype(int))
     shuffled = np.random.default_rng([seed, 0]).permutation(len(bounds) - 1)  # epochs count from 1

@@ -2,9 +2,9 @@
 
 from ._engines import ENGINES, Engine, NativeEngine, make_engine, native_kernel
 from ._feeds import Feed, epoch_keys, epoch_order, make_feed
-from ._loop import EpochRecord, Progress, Trained, train
+from ._loop import EpochRecord, Position, Progress, Trained, train
 from ._optimizers import DECAYS, OPTIMIZERS, decayed_rate, resolve_optimizer
-from ._step import TrainingState, initial_state, run_chunk, update
+from ._step import TrainingState, fresh_state, initial_state, run_chunk, update
 from ._stream import stream_order
 
 __all__ = [
@@ -15,12 +15,14 @@ __all__ = [
     "EpochRecord",
     "Feed",
     "NativeEngine",
+    "Position",
     "Progress",
     "Trained",
     "TrainingState",
     "decayed_rate",
     "epoch_keys",
     "epoch_order",
+    "fresh_state",
     "initial_state",
     "make_engine",
     "make_feed",

@@ -8,10 +8,10 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from ..sources import RowReader
+from ..sources import ReadAhead, RowReader
 from ._engines import Engine
 from ._step import TrainingState
-from ._stream import ReadAhead, Window, stream_order, window_rows
+from ._stream import Window, stream_order, window_rows
 
 __all__ = ["Feed", "Run", "epoch_keys", "epoch_order", "make_feed"]
 
@@ -31,6 +31,10 @@ class Feed(Protocol):
         Raises, when it is run:
             OSError, ValueError: as for `RowReader.read`.
         """
+        ...
+
+    def row_numbers(self, epoch: int, minibatch: int) -> np.ndarray:
+        """The numbers of the rows that a minibatch of an epoch holds."""
         ...
 
 
@@ -100,6 +104,11 @@ class _Feed:
     def _prepare(self) -> None:
         """What is done once, before the first epoch."""
 
+    def row_numbers(self, epoch: int, minibatch: int) -> np.ndarray:
+        """As for `Feed`."""
+        begin = minibatch * self._batch_size
+        return self._order(epoch)[minibatch][: self._rows.shape[0] - begin]
+
     def _order(self, epoch: int) -> np.ndarray:
         return epoch_order(self._rows.shape[0], self._batch_size, shuffle=self._shuffle, seed=self._seed, epoch=epoch)
 
@@ -168,10 +177,7 @@ class _Streamed(_Feed):
     def epoch(self, epoch: int, first: int = 0) -> Iterator[Run]:
         keys, per_window = self._keys(epoch), self._size // self._batch_size
         number = first // per_window
-        windows = stream_order(
-            self._rows, self._batch_size, shuffle=self._shuffle, seed=self._seed, epoch=epoch, first=number
-        )
-        ahead = ReadAhead(self._read, windows, self._ahead)
+        ahead = ReadAhead(self._read, self._windows(epoch, number), self._ahead)
         number, loaded, order, n_rows = number - 1, None, np.empty(0), 0
 
         def run(state: TrainingState, bounds: tuple[int, int]) -> TrainingState:
@@ -199,6 +205,18 @@ class _Streamed(_Feed):
             yield run
         finally:
             ahead.close()
+
+    def row_numbers(self, epoch: int, minibatch: int) -> np.ndarray:
+        """As for `Feed`."""
+        number, place = divmod(minibatch, self._size // self._batch_size)
+        window = next(self._windows(epoch, number))
+        read = np.concatenate([np.arange(*pair) for pair in window.ranges])
+        return read[window.order][place * self._batch_size : (place + 1) * self._batch_size]
+
+    def _windows(self, epoch: int, first: int) -> Iterator[Window]:
+        return stream_order(
+            self._rows, self._batch_size, shuffle=self._shuffle, seed=self._seed, epoch=epoch, first=first
+        )
 
     def _read(self, window: Window) -> tuple[Any, np.ndarray, int]:
         """A window's rows where the engine wants them, which of them each minibatch holds, and how many they are."""

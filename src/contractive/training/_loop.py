@@ -2,8 +2,10 @@
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 import optax
 
@@ -13,9 +15,10 @@ from ._engines import make_engine
 from ._feeds import Run, make_feed
 from ._step import TrainingState, initial_state
 
-__all__ = ["EpochRecord", "Progress", "Trained", "train"]
+__all__ = ["EpochRecord", "Position", "Progress", "Trained", "train"]
 
 _CHUNK_SECONDS = 0.25  # how long the device runs between two looks at the clock, the keyboard and the numbers
+_SHOWN_ROWS = 5  # of those that a message names
 _FIRST_CHUNK = 16  # minibatches of the first chunk, before their speed is known
 
 
@@ -47,6 +50,26 @@ class Progress(NamedTuple):
     rows: int
     reconstruction_error: float
     jacobian_norm: float
+
+
+class Position(NamedTuple):
+    """Where a run stands: all that it takes to go on to the bits of a run that was never stopped.
+
+    Args:
+        epochs_done: finished epochs, those of earlier runs included.
+        minibatches_done: of the epoch after them.
+        seconds: that this epoch took so far.
+        costs: of its minibatches so far, float of shape (minibatches_done, 2); see `TrainingState`.
+        model: the auto-encoder, its arrays NumPy's.
+        optimizer_state: what optax keeps, likewise.
+    """
+
+    epochs_done: int
+    minibatches_done: int
+    seconds: float
+    costs: np.ndarray
+    model: Model
+    optimizer_state: Any
 
 
 class Trained(NamedTuple):
@@ -81,7 +104,9 @@ def train(
     optimizer_state: optax.OptState | None = None,
     epochs_done: int = 0,
     read_ahead: int = 1,
+    position: Position | None = None,
     validate: Callable[[Model], float] | None = None,
+    offer: Callable[[Callable[[], Position]], object] | None = None,
     on_epoch: Callable[[Trained], object] | None = None,
     on_chunk: Callable[[Progress], object] | None = None,
 ) -> Trained:
@@ -109,6 +134,10 @@ def train(
         optimizer_state: what an earlier run left, or None to start afresh.
         epochs_done: epochs of the earlier run.
         read_ahead: windows of a `RowReader` that are read before they are needed, >= 1; the bits do not depend on it.
+        position: where an earlier run stood, to go on from there, also within an epoch; `model`, `optimizer_state` and
+            `epochs_done` are then its own.
+        offer: called before `on_chunk` and `on_epoch` with a function that copies where the run stands; it may be
+            called until these return.
         validate: the mean reconstruction error of held-out rows, for the records.
         on_epoch: called after each epoch with what has come of the run so far, the epoch's record last; the buffers of
             the model and of the optimiser's state live until it returns. Returning True ends the training.
@@ -121,7 +150,8 @@ def train(
     Raises:
         ValueError: if `engine` is "native" and the kernel cannot do the job; as for `RowReader.read`.
         OSError: as for `RowReader.read`.
-        FloatingPointError: if a cost is not finite; the message names the epoch. What `on_epoch` got before stands.
+        FloatingPointError: if a cost is not finite; the message names epoch, minibatch and rows. What
+            `on_epoch` got before stands.
 
     Example:
         >>> import numpy as np
@@ -134,7 +164,13 @@ def train(
         [1, 2, 3]
     """
     n_rows, n_minibatches = rows.shape[0], -(-rows.shape[0] // batch_size)
+    if position is not None:
+        model, optimizer_state, epochs_done = position.model, position.optimizer_state, position.epochs_done
     state = initial_state(model, transformation, n_minibatches, optimizer_state)
+    first, spent = 0, 0.0
+    if position is not None:
+        first, spent = position.minibatches_done, position.seconds
+        state = state._replace(costs=state.costs.at[:first].set(position.costs))
     runner = make_engine(
         state.model,
         objective,
@@ -150,13 +186,16 @@ def train(
     )
     history: list[EpochRecord] = []
     for epoch in range(epochs_done + 1, epochs_done + max_epochs + 1):
-        start = time.perf_counter()
-        with feed.epoch(epoch) as run:
-            state, means, stopped = _run_epoch(run, state, (n_minibatches, batch_size), epoch, n_rows, on_chunk)
-        seconds = time.perf_counter() - start
+        start = time.perf_counter() - spent
+        chunks = _Chunks(epoch, n_rows, batch_size, start, partial(feed.row_numbers, epoch), on_chunk, offer)
+        with feed.epoch(epoch, first) as run:
+            state, means, stopped = chunks.run(run, state, first)
+        first, spent, seconds = 0, 0.0, time.perf_counter() - start
         error = None if validate is None else validate(state.model)
         record = EpochRecord(*_numbers(means), seconds, means.rows / seconds, error)
         history.append(record)
+        if offer is not None:
+            offer(partial(_position, state, epoch, 0, 0.0))
         stopped |= (
             on_epoch is not None and on_epoch(Trained(state.model, state.optimizer_state, history, runner.name)) is True
         )
@@ -169,40 +208,66 @@ def _numbers(progress: Progress) -> tuple[int, float, float]:
     return progress.epoch, progress.reconstruction_error, progress.jacobian_norm
 
 
-def _run_epoch(
-    run: Run,
-    state: TrainingState,
-    shape: tuple[int, int],
-    epoch: int,
-    n_rows: int,
-    on_chunk: Callable[[Progress], object] | None,
-) -> tuple[TrainingState, Progress, bool]:
-    """Run one epoch chunk by chunk, each sized by the speed of the one before to last `_CHUNK_SECONDS`.
+def _position(state: TrainingState, epochs_done: int, minibatches_done: int, seconds: float) -> Position:
+    model, optimizer_state = jax.tree.map(np.array, (state.model, state.optimizer_state))
+    return Position(
+        epochs_done, minibatches_done, seconds, np.array(state.costs)[:minibatches_done], model, optimizer_state
+    )
 
-    Returns:
-        The state, the means over the epoch, and whether `on_chunk` ended it.
+
+class _Chunks(NamedTuple):
+    """One epoch, run chunk by chunk, each sized by the speed of the one before to last `_CHUNK_SECONDS`.
+
+    Args:
+        epoch: its number.
+        n_rows: rows of it.
+        batch_size: rows a minibatch.
+        began: when, by `time.perf_counter`, less what was spent on it before.
+        row_numbers: of a minibatch.
+        on_chunk: as for `train`.
+        offer: as for `train`.
     """
-    n_minibatches, batch_size = shape
-    done, chunk = 0, _FIRST_CHUNK
-    while True:
-        start, stop = time.perf_counter(), min(done + chunk, n_minibatches)
-        state = run(state, (done, stop))
-        progress = _progress(np.array(state.costs), epoch, stop, n_rows, batch_size)
-        stopped = on_chunk is not None and on_chunk(progress) is True
-        if stopped or stop == n_minibatches:
-            return state, progress, stopped
-        speed = (stop - done) / (time.perf_counter() - start)
-        done, chunk = stop, max(1, min(16 * chunk, round(speed * _CHUNK_SECONDS)))
 
+    epoch: int
+    n_rows: int
+    batch_size: int
+    began: float
+    row_numbers: Callable[[int], np.ndarray]
+    on_chunk: Callable[[Progress], object] | None
+    offer: Callable[[Callable[[], Position]], object] | None
 
-def _progress(costs: np.ndarray, epoch: int, done: int, n_rows: int, batch_size: int) -> Progress:
-    """The means over the rows of the first `done` minibatches, in float64: every row counts the same."""
-    rows = min(done * batch_size, n_rows)
-    if not np.isfinite(costs[:done]).all():
-        raise FloatingPointError(
-            f"the cost is not finite in epoch {epoch}; got {costs[:done][~np.isfinite(costs[:done])][0]}. "
+    def run(self, run: Run, state: TrainingState, done: int) -> tuple[TrainingState, Progress, bool]:
+        """The state after the epoch, the means over it, and whether `on_chunk` ended it; `done` minibatches were."""
+        n_minibatches, chunk = -(-self.n_rows // self.batch_size), _FIRST_CHUNK
+        progress, stopped = self._progress(state, done), False
+        while done < n_minibatches and not stopped:
+            start, stop = time.perf_counter(), min(done + chunk, n_minibatches)
+            state = run(state, (done, stop))
+            progress = self._progress(state, stop)
+            if self.offer is not None:
+                spent = time.perf_counter() - self.began
+                self.offer(partial(_position, state, self.epoch - 1, stop, spent))
+            stopped = self.on_chunk is not None and self.on_chunk(progress) is True
+            speed = (stop - done) / (time.perf_counter() - start)
+            done, chunk = stop, max(1, min(16 * chunk, round(speed * _CHUNK_SECONDS)))
+        return state, progress, stopped
+
+    def _progress(self, state: TrainingState, done: int) -> Progress:
+        """The means over the rows of the first `done` minibatches, in float64: every row counts the same."""
+        costs = np.array(state.costs)[:done]
+        wrong = ~np.isfinite(costs).all(axis=1)
+        if wrong.any():
+            raise FloatingPointError(self._not_finite(int(wrong.argmax()), costs))
+        rows = min(done * self.batch_size, self.n_rows)
+        sizes = np.diff(np.minimum(np.arange(done + 1) * self.batch_size, self.n_rows))
+        reconstruction_error, jacobian_norm = (sizes @ costs.astype(np.float64) / max(rows, 1)).tolist()
+        return Progress(self.epoch, rows, reconstruction_error, jacobian_norm)
+
+    def _not_finite(self, minibatch: int, costs: np.ndarray) -> str:
+        value = costs[minibatch][~np.isfinite(costs[minibatch])][0]
+        numbers = self.row_numbers(minibatch)
+        rows = ", ".join(map(str, numbers[:_SHOWN_ROWS])) + ", ..." * (len(numbers) > _SHOWN_ROWS)
+        return (
+            f"the cost is not finite in epoch {self.epoch}, minibatch {minibatch + 1} (rows {rows}); got {value}. "
             "Lower `learning_rate` or `contraction`, or scale the data."
         )
-    sizes = np.diff(np.minimum(np.arange(done + 1) * batch_size, n_rows))
-    reconstruction_error, jacobian_norm = (sizes @ costs[:done].astype(np.float64) / rows).tolist()
-    return Progress(epoch, rows, reconstruction_error, jacobian_norm)

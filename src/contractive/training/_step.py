@@ -14,7 +14,7 @@ from ..models import Model
 from ..objectives import Objective, Parts
 from ._optimizers import resumed_state
 
-__all__ = ["TrainingState", "initial_state", "run_chunk", "update"]
+__all__ = ["TrainingState", "fresh_state", "initial_state", "run_chunk", "update"]
 
 
 class TrainingState(NamedTuple):
@@ -43,7 +43,7 @@ def initial_state(
         optimizer_state: what the optimiser kept from an earlier run; None, or what another kind of optimiser kept,
             starts it afresh.
     """
-    fresh = transformation.init(_parameters(model))
+    fresh = fresh_state(transformation, model)
     if optimizer_state is None or jax.tree.structure(optimizer_state) != jax.tree.structure(fresh):
         optimizer_state = fresh
     else:
@@ -52,9 +52,9 @@ def initial_state(
     return TrainingState(model, optimizer_state, jnp.zeros((n_minibatches, 2), model.dtype))
 
 
-def _parameters(model: Model) -> Any:
-    """The part of a model that is trained: its floating-point arrays."""
-    return eqx.filter(model, eqx.is_inexact_array_like)
+def fresh_state(transformation: optax.GradientTransformation, model: Model) -> optax.OptState:
+    """What an optimiser begins with, for the part of a model that is trained: its floating-point arrays."""
+    return transformation.init(eqx.filter(model, eqx.is_inexact_array_like))
 
 
 def update(

@@ -1,17 +1,15 @@
-"""Rows that do not fit in memory: windows of them read ahead, in an order that depends on (seed, epoch) alone."""
+"""The order of rows that do not fit in memory: windows of random blocks, a function of (seed, epoch) alone."""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 
 from ..sources import RowReader
 
-__all__ = ["ReadAhead", "Window", "stream_order", "window_rows"]
+__all__ = ["Window", "stream_order", "window_rows"]
 
 _WINDOW_BYTES = 1 << 26  # of rows that are shuffled with each other: 64 MiB
 _BLOCK_BYTES = 1 << 20  # of rows that stay neighbours until then: 1 MiB, which disks read as fast as more
@@ -67,35 +65,3 @@ def stream_order(
         count = stop - start
         drawn = np.random.default_rng([seed, epoch, 2, number]).permutation(count) if shuffle else np.arange(count)
         yield Window(ranges, drawn)
-
-
-class ReadAhead:
-    """Calls a function of each item in a thread of its own, some items ahead of what is asked for.
-
-    Args:
-        function: what makes the results.
-        items: what it is called with, in this order.
-        ahead: results that are made before they are asked for, >= 1.
-    """
-
-    def __init__(self, function: Callable[[Any], Any], items: Iterator[Any], ahead: int):
-        self._function, self._items = function, items
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="contractive-read")
-        self._waiting: deque[Future[Any]] = deque()
-        for _ in range(ahead):
-            self._ask()
-
-    def next(self) -> Any:
-        """The next result, or what the function raised."""
-        result = self._waiting.popleft().result()
-        self._ask()
-        return result
-
-    def close(self) -> None:
-        """Stop; a call that has begun is waited for."""
-        self._pool.shutdown(cancel_futures=True)
-
-    def _ask(self) -> None:
-        for item in self._items:
-            self._waiting.append(self._pool.submit(self._function, item))
-            return
