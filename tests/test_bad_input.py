@@ -112,10 +112,11 @@ def test_bytes_beyond_their_scale_are_refused_for_the_cross_entropy(refused, tmp
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        ("none.npy", ["'none.npy'", "digits, fashion_mnist, mnist", ".npy or .npz"]),
+        ("none.npy", ["'none.npy'", "digits, fashion_mnist, mnist", ".npy, .npz"]),
         ("minst", ["'minst'", "digits, fashion_mnist, mnist"]),
-        ("folder", ["'folder'", "must be a file", "folder"]),
-        ("table.csv", ["'table.csv'", ".npy or .npz", ".csv"]),
+        ("folder", ["'folder'", "files of one kind", "got none"]),
+        ("table.txt", ["'table.txt'", ".npy, .npz", ".txt"]),
+        ("*.npy.gz", ["'*.npy.gz'", "no file"]),
         ("cut.npy", ["'cut.npy'", "truncated"]),
         ("cut.npz", ["'cut.npz'", "truncated"]),
         ("nothing.npy", ["'nothing.npy'", "truncated"]),
@@ -126,7 +127,7 @@ def test_bytes_beyond_their_scale_are_refused_for_the_cross_entropy(refused, tmp
 )
 def test_train_refuses_the_path(refused, tmp_path: Path, data: str, words: list[str]):
     (tmp_path / "folder").mkdir()
-    (tmp_path / "table.csv").write_text("1,2\n")
+    (tmp_path / "table.txt").write_text("1,2\n")
     (tmp_path / "nothing.npy").write_bytes(b"")
     (tmp_path / "text.npz").write_text("1,2\n")
     np.save(tmp_path / "good.npy", TABLE)
@@ -408,9 +409,10 @@ def test_interrupt_in_a_later_epoch_keeps_the_finished_ones(tmp_path: Path, long
     outcome = interrupt(process)
     epochs = [first, *outcome.out.splitlines()]
     assert all(line.startswith(f"epoch {number}/") for number, line in enumerate(epochs, 1))
-    assert_one_line(outcome, "interrupted", "run", str(len(epochs)), code=130)
+    assert_one_line(outcome, "interrupted", "run", str(len(epochs)), "contractive resume run", code=130)
     assert {path.name for path in tmp_path.iterdir()} == {"rows.npy", "run"}
-    assert sorted(listing(tmp_path / "run")) == ["config.json", "history.jsonl", "model.safetensors"]
+    expected = ["checkpoints", "checkpoints/000001.safetensors", "config.json", "history.jsonl", "model.safetensors"]
+    assert sorted(listing(tmp_path / "run")) == expected
     records = [json.loads(line) for line in (tmp_path / "run" / "history.jsonl").read_text().splitlines()]
     estimator = contractive.load(tmp_path / "run" / "model.safetensors")
     assert len(records) == estimator.n_epochs_ == len(epochs)

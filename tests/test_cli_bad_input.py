@@ -259,7 +259,7 @@ def test_listed_layers_are_not_changed_from_outside(refused, tmp_path: Path, opt
 def test_data_of_the_file_may_be_gone(refused, tmp_path: Path):
     (tmp_path / "c.toml").write_text('data = "gone.npy"\n')
     refused(["train", "--out", "run", "--config", "c.toml"], ["'gone.npy'", "digits, fashion_mnist, mnist"])
-    refused(["train", "", "--out", "run", "--config", "c.toml"], ["''", "must be a file"])
+    refused(["train", "", "--out", "run", "--config", "c.toml"], ["''", "neither a data set nor a file"])
 
 
 def test_run_that_is_to_be_made_again_in_its_place_is_kept_when_its_file_is_wrong(refused, tmp_path: Path):

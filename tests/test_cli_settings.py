@@ -197,6 +197,12 @@ def test_every_parameter_is_an_option_and_nothing_else_is():
         "image_shape",
         "report",
         "overwrite",
+        "columns",
+        "bad_rows",
+        "memory",
+        "checkpoint_every",
+        "keep_checkpoints",
+        "read_ahead",
     }
     assert set(inspect.signature(train).parameters) - others == set(TYPED)
     assert set().union(*(parameters_of(name) for name, _ in MODELS.values())) == set(TYPED)

@@ -12,10 +12,11 @@ import typer
 from .. import __version__
 from ._classify import classify
 from ._inspect import inspect
-from ._interrupts import Interrupted
-from ._predict import encode, predict, sample
+from ._interrupts import Interrupted, Terminated
+from ._predict import encode, predict, sample, score
 from ._report import report
 from ._reproduce import reproduce
+from ._resume import resume
 from ._train import train
 
 __all__ = ["app", "main", "run"]
@@ -29,6 +30,7 @@ app = typer.Typer(
 )
 
 _INTERRUPTED = 130
+_TERMINATED = 143
 _WRONG_INPUT = 2
 _UsageError: type[Any] = typer.BadParameter.__mro__[1]  # click's, which newer versions of typer carry inside themselves
 
@@ -38,11 +40,11 @@ def main() -> None:
     try:
         run()
     except SystemExit as leaving:
-        if leaving.code != _INTERRUPTED:
+        if leaving.code not in (_INTERRUPTED, _TERMINATED):
             raise
         sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(_INTERRUPTED)
+        os._exit(leaving.code)
 
 
 def run() -> None:
@@ -56,6 +58,9 @@ def run() -> None:
     except Interrupted as interrupt:
         _complain(str(interrupt))
         sys.exit(_INTERRUPTED)
+    except Terminated as termination:
+        _complain(str(termination))
+        sys.exit(_TERMINATED)
     except _UsageError as error:  # type: ignore[misc]
         _complain(f"{_usage(error)} Try --help.")
         sys.exit(_WRONG_INPUT)
@@ -82,7 +87,7 @@ def _root(
         raise typer.Exit(_WRONG_INPUT)
 
 
-for command in (train, classify, predict, encode, sample, inspect, report, reproduce):
+for command in (train, resume, classify, predict, encode, score, sample, inspect, report, reproduce):
     app.command()(command)
 
 

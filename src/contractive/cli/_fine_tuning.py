@@ -10,6 +10,7 @@ import typer
 
 from .. import __version__
 from ..presets import CLASSIFIERS
+from ._data import Given
 from ._display import display_phases
 from ._interrupts import Interrupted, deferred_interrupt, finished
 from ._labels import Measured, keep_few_labels, measure, read_unlabeled
@@ -167,7 +168,13 @@ def _classifier(job: Job, representation: Any, unlabeled: Any) -> Any:
 
 def _config(job: Job, estimator: Any, source: LabeledSource) -> dict[str, Any]:
     """What is needed to run the same job again, and with what it ran."""
-    config = config_of(source.source, job.given["array"], job.given["image_shape"], estimator, __version__)
+    config = config_of(
+        source.source,
+        Given(source.source.name, job.given["array"]),
+        job.given["image_shape"],
+        estimator,
+        __version__,
+    )
     run = job.given["representation"]
     config["data"] |= {"labels": job.given["labels"], "n_labels": job.given["n_labels"]}
     return config | {"representation": None if run is None else str(run)}

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
 
+from ._data import Given, open_given
 from ._labels import measure
-from ._options import ArrayName, LabelsName, Run
+from ._options import ArrayName, BadRows, BadRowsName, ColumnNames, LabelsName, Run
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,6 +26,8 @@ def inspect(
     run: Run,
     data: Annotated[str | None, typer.Argument(metavar="DATA", help="Measure the model on these rows.")] = None,
     array: ArrayName = None,
+    columns: ColumnNames = None,
+    bad_rows: BadRowsName = BadRows.refuse,
     labels: LabelsName = None,
     geometry: Annotated[
         bool, typer.Option("--geometry", help="What the code follows and ignores at some hundred rows of DATA, too.")
@@ -52,7 +55,9 @@ def inspect(
     facts |= _of_classifier(estimator) if is_classifier else _of_autoencoder(estimator)
     if data is not None:
         on_rows = (
-            _on_labels(estimator, data, array, labels) if is_classifier else _on_rows(estimator, data, array, geometry)
+            _on_labels(estimator, data, array, labels)
+            if is_classifier
+            else _on_rows(estimator, Given(data, array, columns, bad_rows.value), geometry)
         )
         facts |= on_rows
     if as_json:
@@ -139,13 +144,12 @@ def _of_classifier(estimator: Any) -> dict[str, Any]:
     return facts
 
 
-def _on_rows(estimator: Any, data: str, array: str | None, geometry: bool) -> dict[str, Any]:
+def _on_rows(estimator: Any, given: Given, geometry: bool) -> dict[str, Any]:
     """What an auto-encoder does on the rows of a data set, and if asked for, its geometry there."""
     from ..datasets import DATASETS
-    from ..sources import open_rows
 
-    source = open_rows(data, array=array)
-    title = DATASETS[data].title if data in DATASETS else data
+    source = open_given(given)
+    title = DATASETS[given.name].title if given.name in DATASETS else given.name
     facts = {
         f"rows of {title}": len(source.rows),
         "reconstruction error there": _Shown(-estimator.score(source.rows)),

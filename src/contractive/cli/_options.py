@@ -12,11 +12,17 @@ import typer
 __all__ = [
     "Activation",
     "ArrayName",
+    "BadRows",
+    "BadRowsName",
+    "CheckpointEvery",
     "ClassifierName",
+    "ColumnNames",
     "CorruptionName",
+    "DATA",
     "Data",
     "DecayName",
     "Engine",
+    "KeepCheckpoints",
     "LabelsName",
     "LayerModel",
     "LossName",
@@ -25,6 +31,7 @@ __all__ = [
     "PICTURE_SIZE",
     "PenaltyName",
     "Preset",
+    "ReadAheadWindows",
     "Run",
     "SmoothnessName",
 ]
@@ -132,12 +139,50 @@ class Preset(StrEnum):
     tutorial = "tutorial"
 
 
-Data = Annotated[
-    str, typer.Argument(metavar="DATA", help="A data set by name (see `datasets`) or a .npy or .npz file.")
-]
+class BadRows(StrEnum):
+    """What happens to rows that hold NaN, infinity or no numbers."""
+
+    refuse = "refuse"
+    skip = "skip"
+
+
+DATA = (
+    "A data set by name (see `datasets`), a file (.npy, .npz, IDX, .csv, .parquet, .arrow, .feather), a pattern of "
+    "such names in quotes, or a folder of them or of pictures."
+)
+Data = Annotated[str, typer.Argument(metavar="DATA", help=DATA)]
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, or a model file.")]
 PICTURE_SIZE = "Picture size, HxWx3 for colours; 1xN for none."
 ArrayName = Annotated[str | None, typer.Option("--array", help="Which array of a .npz file that holds several.")]
+ColumnNames = Annotated[
+    str | None,
+    typer.Option("--columns", metavar="NAME,NAME", help="Which columns of tables, in this order.", show_default="all"),
+]
+BadRowsName = Annotated[
+    BadRows,
+    typer.Option("--bad-rows", metavar="NAME", help="What to do with rows that are no numbers: refuse, or skip."),
+]
+CheckpointEvery = Annotated[
+    str | None,
+    typer.Option(
+        metavar="INTERVAL",
+        help="Write a checkpoint every 30s, 5m, 1h or 2epochs, for `resume`; or never.",
+        show_default="10m",
+        rich_help_panel="Checkpoints",
+    ),
+]
+KeepCheckpoints = Annotated[
+    int, typer.Option(min=1, help="How many of the newest checkpoints stay.", rich_help_panel="Checkpoints")
+]
+ReadAheadWindows = Annotated[
+    int,
+    typer.Option(
+        "--read-ahead",
+        min=1,
+        help="Windows of 64 MiB that are read before they are needed, of rows that are not in memory.",
+        rich_help_panel="Data and files",
+    ),
+]
 LabelsName = Annotated[
     str | None,
     typer.Option(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ._options import PICTURE_SIZE, ArrayName, Run
+from ._data import Given, open_given
+from ._options import DATA, PICTURE_SIZE, ArrayName, BadRows, BadRowsName, ColumnNames, Run
 from ._predict import load_autoencoder
 from ._settings import read_named
 from ._typed import image_shape as read_image_shape
@@ -16,7 +18,7 @@ from ._typed import image_shape as read_image_shape
 if TYPE_CHECKING:
     from ..sources import RowSource
 
-__all__ = ["REPORT", "report", "write_run_report"]
+__all__ = ["REPORT", "report", "run_source", "write_run_report"]
 
 REPORT = "report.html"
 """What the page is called in a run folder."""
@@ -30,7 +32,7 @@ def report(
         str | None,
         typer.Argument(
             metavar="DATA",
-            help="A data set by name (see `datasets`) or a .npy or .npz file.",
+            help=DATA,
             show_default="the data of the run",
         ),
     ] = None,
@@ -54,6 +56,8 @@ def report(
         ),
     ] = None,
     array: ArrayName = None,
+    columns: ColumnNames = None,
+    bad_rows: BadRowsName = BadRows.refuse,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an older file that --out names.")] = False,
 ) -> None:
     """Write one HTML file that shows what a run learned, with the model in it to be tried.
@@ -70,7 +74,8 @@ def report(
         raise FileExistsError(f"{str(path)!r} exists; choose another --out or pass --overwrite to replace it.")
     estimator = load_autoencoder(run, " Report the run of its representation.")
     config = read_named(folder / _CONFIG) if (folder / _CONFIG).is_file() else {}
-    source = _source(run, data, array, config)
+    typed = Given(data or "", array, columns, bad_rows.value)
+    source = run_source(run, config, typed) if data is None else open_given(typed)
     shown = image_shape
     if shown is None and data is None and config.get("image_shape") is not None:
         shown = str(config["image_shape"])
@@ -127,26 +132,29 @@ def _title(run: Path) -> str:
     return run.resolve().name if run.is_dir() else run.stem
 
 
-def _source(run: Path, data: str | None, array: str | None, config: Mapping[str, Any]) -> RowSource:
-    """The rows that were named, or those that the run was trained on.
+def run_source(run: Path, config: Mapping[str, Any], typed: Given | None = None) -> RowSource:
+    """The rows that a run was trained on; what else was typed of them counts most.
 
     Raises:
         FileNotFoundError: if the run's data is gone.
         ValueError: if the run does not say which it is.
     """
-    from ..sources import open_rows
-
-    if data is not None:
-        return open_rows(data, array=array)
+    typed = typed or Given("")
     known = config.get("data")
     name = known.get("name") if isinstance(known, Mapping) else known
     remedy = f"Name the rows: contractive report {run} DATA."
     if not isinstance(name, str):
         raise ValueError(f"{str(run)!r} has no {_CONFIG} that names its data. {remedy}")
-    own = known.get("array") if isinstance(known, Mapping) else config.get("array")
+    about = known if isinstance(known, Mapping) else config
+    skips = "skip" in (typed.bad_rows, about.get("bad_rows"))
+    own = Given(
+        _place(name, run),
+        typed.array or about.get("array"),
+        typed.columns or about.get("columns"),
+        "skip" if skips else "refuse",
+    )
     try:
-        found = open_rows(_place(name, run), array=array if array is not None else own)
-        return found._replace(name=name)
+        return open_given(own)._replace(name=name)
     except FileNotFoundError as error:
         raise FileNotFoundError(f"{name!r}, the data of {str(run)!r}, is gone. {remedy}") from error
 
@@ -157,6 +165,6 @@ def _place(name: str, run: Path) -> str:
 
     if name not in DATASETS and not Path(name).exists():
         for folder in run.resolve().parents:
-            if (folder / name).is_file():
+            if (folder / name).exists() or glob.glob(str(folder / name)):
                 return str(folder / name)
     return name

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..presets import MODELS, PRESETS
+from ._data import Given
 from ._tables import checked_tables
 
 __all__ = ["Settings", "build_estimator", "config_of", "option_of", "read_named", "read_settings"]
@@ -19,6 +20,7 @@ _SHARED = frozenset(  # by the layers of a stack and its joint training
 )
 _OF_STACK = frozenset({"joint_epochs", "random_state"})
 _DEFAULTS = {"random_state": 0}
+_OF_DATA = ("array", "columns", "bad_rows", "streamed")
 _OPTIONS = {"n_components": "--components", "max_epochs": "--epochs", "random_state": "--seed"}  # named otherwise
 
 
@@ -28,6 +30,9 @@ class Settings(NamedTuple):
     Args:
         data: a data set's name or path, or None.
         array: which array of a .npz file, or None.
+        columns: names of columns with commas between them, or None.
+        bad_rows: "refuse" or "skip", or None.
+        streamed: whether the rows were read again each epoch, or None.
         image_shape: height and width as "HxW", or None.
         model: the member of the family, a key of `MODELS` or the name of an estimator's class, or None.
         layer_model: what each layer of a stack is, or None.
@@ -37,6 +42,9 @@ class Settings(NamedTuple):
 
     data: str | None = None
     array: str | None = None
+    columns: str | None = None
+    bad_rows: str | None = None
+    streamed: bool | None = None
     image_shape: str | None = None
     model: str | None = None
     layer_model: str | None = None
@@ -58,8 +66,11 @@ def read_settings(path: Path) -> Settings:
     found = read_named(path)
     data = found.get("data")
     if isinstance(data, Mapping):
-        found = {**found, "data": data.get("name"), "array": data.get("array")}
-    texts = {name: found.pop(name, None) for name in Settings._fields if name != "parameters"}
+        found = {**found, "data": data.get("name"), **{name: data.get(name) for name in _OF_DATA}}
+    streamed = found.pop("streamed", None)
+    if not isinstance(streamed, bool | None):
+        raise TypeError(f"`streamed` must be true or false; got {_shown(streamed)} in {str(path)!r}.")
+    texts = {name: found.pop(name, None) for name in Settings._fields if name not in ("parameters", "streamed")}
     for name, text in texts.items():
         if not isinstance(text, str | None):
             raise TypeError(f"`{name}` must be a text; got {_shown(text)} in {str(path)!r}.")
@@ -67,7 +78,7 @@ def read_settings(path: Path) -> Settings:
     if not isinstance(parameters, Mapping):
         raise TypeError(f"`parameters` must be a table; got {_shown(parameters)} in {str(path)!r}.")
     flat = {name: value for name, value in found.items() if name not in _ABOUT}
-    return Settings(**texts, parameters={**parameters, **flat})
+    return Settings(**texts, streamed=streamed, parameters={**parameters, **flat})
 
 
 def read_named(path: Path) -> dict[str, Any]:
@@ -268,7 +279,9 @@ def _check_sense(where: str, model: str, parameters: Mapping[str, Any]) -> None:
         )
 
 
-def config_of(source: Any, array: str | None, image_shape: str | None, estimator: Any, version: str) -> dict[str, Any]:
+def config_of(
+    source: Any, given: Given, image_shape: str | None, estimator: Any, version: str, *, streamed: bool = False
+) -> dict[str, Any]:
     """What is needed to run the same job again, and with what it ran; `read_settings` reads it."""
     from importlib.metadata import version as version_of
 
@@ -277,7 +290,7 @@ def config_of(source: Any, array: str | None, image_shape: str | None, estimator
     rows = source.rows
     return {
         "contractive": version,
-        "data": {"name": source.name, "array": array, "shape": rows.shape, "dtype": str(rows.dtype)},
+        "data": {**given._asdict(), "streamed": streamed, "shape": rows.shape, "dtype": str(rows.dtype)},
         "image_shape": image_shape,
         "model": type(estimator).__name__,
         "parameters": plain_parameters(estimator),

@@ -2,42 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from .. import __version__
-from ._display import display
-from ._interrupts import Interrupted, deferred_interrupt, finished
+from ._data import Given, in_memory, open_given, read_size
+from ._fitting import SIGNALS, Saving, draw, finish, fit_into
+from ._interrupts import deferred_requests
 from ._options import (
+    DATA,
     PICTURE_SIZE,
     Activation,
+    BadRows,
+    CheckpointEvery,
     CorruptionName,
     Engine,
+    KeepCheckpoints,
     LayerModel,
     LossName,
     ModelName,
     OptimizerName,
     PenaltyName,
     Preset,
+    ReadAheadWindows,
 )
-from ._report import REPORT, write_run_report
 from ._settings import Settings, build_estimator, config_of, read_settings
 from ._typed import image_shape as read_image_shape
 from ._typed import whole_number
 
-if TYPE_CHECKING:
-    from ..runs import RunFolder
-    from ..sources import RowSource
-    from ..training import EpochRecord, Progress
-
 __all__ = ["train"]
 
 
-_NOT_PARAMETERS = frozenset("data out model layer_model preset config image_shape array report overwrite".split())
+_NOT_PARAMETERS = frozenset(
+    "data out model layer_model preset config image_shape array columns bad_rows memory report overwrite "
+    "checkpoint_every keep_checkpoints read_ahead".split()
+)
 
 _MODEL, _PENALTY, _DENOISING, _STACK, _TRAINING, _STOPPING, _FILES = (
     "Model",
@@ -55,7 +57,7 @@ def train(
     out: Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="The run folder to make.")],
     data: Annotated[
         str | None,
-        typer.Argument(metavar="DATA", help="A data set by name (see `datasets`) or a .npy or .npz file."),
+        typer.Argument(metavar="DATA", help=DATA),
     ] = None,
     model: Annotated[
         ModelName | None,
@@ -227,6 +229,33 @@ def train(
         str | None,
         typer.Option(metavar="NAME", help="Which array of a .npz file that holds several.", rich_help_panel=_FILES),
     ] = None,
+    columns: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME,NAME",
+            help="Which columns of tables, in this order.",
+            show_default="all",
+            rich_help_panel=_FILES,
+        ),
+    ] = None,
+    bad_rows: Annotated[
+        BadRows | None,
+        typer.Option(
+            metavar="NAME",
+            help="What to do with rows that are no numbers: refuse, or skip.",
+            show_default="refuse",
+            rich_help_panel=_FILES,
+        ),
+    ] = None,
+    memory: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SIZE",
+            help="How much the process may take, 2GiB say; rows that do not fit are read again each epoch.",
+            show_default="most of what is free",
+            rich_help_panel=_FILES,
+        ),
+    ] = None,
     image_shape: Annotated[
         str | None,
         typer.Option(
@@ -241,6 +270,9 @@ def train(
             "--report/--no-report", help="Write report.html, what `report` makes, at the end.", rich_help_panel=_FILES
         ),
     ] = True,
+    checkpoint_every: CheckpointEvery = None,
+    keep_checkpoints: KeepCheckpoints = 3,
+    read_ahead: ReadAheadWindows = 1,
     overwrite: Annotated[
         bool,
         typer.Option("--overwrite", help="Replace an older run folder of that name.", rich_help_panel=_FILES),
@@ -252,41 +284,37 @@ def train(
     report.html.
     """
     from ..runs import RunFolder
-    from ..sources import open_rows
+    from ..sources import RowReader
 
     settings = Settings() if config is None else read_settings(config)
     names = {
         name: value and value.value for name, value in (("model", model), ("preset", preset), ("layer", layer_model))
     }
     estimator = build_estimator(names["model"], names["preset"], names["layer"], settings, _typed(context))
+    skips, streamed = None, None
     if data in (None, settings.data) or settings.data is None:  # else the file speaks of other data
         array = settings.array if array is None else array
+        columns = settings.columns if columns is None else columns
+        skips, streamed = settings.bad_rows, settings.streamed
         image_shape = settings.image_shape if image_shape is None else image_shape
     data = settings.data if data is None else data
     if data is None:
         raise ValueError("DATA must be given: a data set's name or a file, or `data` in --config; got none.")
-    source = open_rows(data, array=array)
+    given = Given(data, array, columns, (skips or "refuse") if bad_rows is None else bad_rows.value)
+    saving = Saving.read(checkpoint_every, keep_checkpoints)
+    source = in_memory(open_given(given), estimator, read_size("--memory", memory), streamed, read_ahead)
+    streamed = isinstance(source.rows, RowReader)
     shape = read_image_shape(image_shape, source.n_features, source.image_shape)
-    with deferred_interrupt() as check_interrupt:  # from the first file on, so that none is left behind
+    with deferred_requests(*SIGNALS) as requests:  # from the first file on, so that none is left behind
         folder = RunFolder(out, overwrite=overwrite)
         try:
-            job = config_of(source, array, image_shape, estimator, __version__)
+            job = config_of(source, given, image_shape, estimator, __version__, streamed=streamed)
             folder.write_config(job)
-            _fit_into(folder, estimator, source, check_interrupt)
-            curves = estimator.loss_curve_, estimator.jacobian_norm_curve_, estimator.validation_loss_curve_
-            folder.write_pictures(estimator.components_, shape, curves)
+            fit_into(folder, estimator, source, requests, saving)
+            draw(folder, estimator, shape)
         finally:
             folder.discard()
-    if report:  # on finished files: what ends it takes nothing away
-        path = folder.path / REPORT
-        try:
-            write_run_report(path, estimator, source, run=folder.path, config=job, image_shape=image_shape)
-        except (TypeError, ValueError) as error:
-            raise type(error)(f"{error} {folder.path} holds all but {REPORT}.") from error
-        except OSError as error:
-            raise OSError(f"{str(path)!r}: {error.strerror or error}. {folder.path} holds all but {REPORT}.") from error
-    written = "model.safetensors, config.json, history.jsonl, curves.png, filters.png"
-    typer.echo(f"wrote {folder.path}: {written}{f', {REPORT}' if report else ''}")
+    finish(folder, estimator, source, job, image_shape, report=report)
 
 
 def _typed(context: typer.Context) -> dict[str, Any]:
@@ -305,40 +333,3 @@ def _typed(context: typer.Context) -> dict[str, Any]:
             for size in (text.split(",") if text.strip() else ())
         )
     return typed
-
-
-def _fit_into(folder: RunFolder, estimator: Any, source: RowSource, check_interrupt: Callable[[], None]) -> None:
-    """Train, show how it goes, and write down each finished epoch.
-
-    Raises:
-        Interrupted: after Ctrl-C, with what the folder holds.
-    """
-    from ..training import EpochRecord
-
-    n_rows = source.rows.shape[0] if source.rows.ndim else 0
-    try:
-        with display(_total_epochs(estimator), n_rows) as show:
-
-            def follow(estimator: Any, event: Progress | EpochRecord) -> None:
-                if isinstance(event, EpochRecord):
-                    folder.finish_epoch(event._asdict(), estimator.save)
-                show(event)
-                check_interrupt()
-
-            estimator.set_params(callbacks=[follow]).fit(source.rows)
-        folder.write_model(estimator.save)  # early stopping may have gone back to better weights
-    except KeyboardInterrupt as interrupt:
-        if not folder.is_published:
-            raise Interrupted("interrupted before the first epoch ended; nothing was written.") from interrupt
-        raise Interrupted(f"interrupted; {finished(folder, estimator)}.") from interrupt
-    except (TypeError, ValueError, FloatingPointError) as error:
-        if not folder.is_published:
-            raise
-        raise type(error)(f"{error} {finished(folder, estimator)}.") from error
-
-
-def _total_epochs(estimator: Any) -> int:
-    """Epochs that training takes when nothing ends it early; what is no number counts as none, until `fit` says so."""
-    layers = getattr(estimator, "layers", None)
-    own = estimator.max_epochs if layers is None else estimator.joint_epochs
-    return (own if isinstance(own, int) else 0) + sum(map(_total_epochs, layers or ()))

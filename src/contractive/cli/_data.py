@@ -1,0 +1,158 @@
+"""The data that commands are given: opened, without bad rows, in memory or not."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import typer
+
+if TYPE_CHECKING:
+    from ..sources import RowReader, RowSource
+
+__all__ = ["Given", "as_reader", "available_bytes", "in_memory", "open_given", "read_size"]
+
+_UNITS = {"": 1, "B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+_UNITS |= {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
+_OWN_BYTES = 640 << 20  # Python, JAX and what they compile
+_WINDOW_BYTES = 128 << 20  # of rows as they are read, and on the device
+_SHARE = 0.8  # of the memory that is free
+
+
+class Given(NamedTuple):
+    """What was said of the data, typed or in a file.
+
+    Args:
+        name: a data set's name or a path.
+        array: which array of a .npz file, or None.
+        columns: names with commas between them, or None for all.
+        bad_rows: "refuse" or "skip".
+    """
+
+    name: str
+    array: str | None = None
+    columns: str | None = None
+    bad_rows: str = "refuse"
+
+
+def open_given(given: Given) -> RowSource:
+    """The rows, without bad ones where these are to be skipped, which is said.
+
+    Raises:
+        As `sources.open_rows` and `sources.without_bad_rows` do.
+    """
+    from ..sources import open_rows, without_bad_rows
+
+    columns = None if given.columns is None else [name.strip() for name in given.columns.split(",")]
+    skips = given.bad_rows == "skip"
+    source = open_rows(given.name, array=given.array, columns=columns, lenient=skips)
+    if not skips:
+        return source
+    rows, n_bad = without_bad_rows(as_reader(source))
+    if not n_bad:
+        return source
+    typer.echo(f"left out {n_bad:,} bad rows of {n_bad + len(rows):,} in {given.name}", err=True)
+    return source._replace(rows=rows)
+
+
+def as_reader(source: RowSource) -> RowReader:
+    """The rows of a source, one that is in memory too.
+
+    Raises:
+        ValueError: if they are no table.
+    """
+    from .._validation import check_shape
+    from ..sources import ArrayRows, RowReader
+
+    if isinstance(source.rows, RowReader):
+        return source.rows
+    check_shape(source.rows.shape, name=source.name)
+    return ArrayRows(source.name, source.rows)
+
+
+def in_memory(
+    source: RowSource, estimator: Any, memory: int | None, streamed: bool | None, read_ahead: int = 1
+) -> RowSource:
+    """The rows as they are trained on: in memory where they fit, else to be read again each epoch.
+
+    Args:
+        source: the rows.
+        estimator: what trains on them: a stack keeps codes of all rows besides.
+        memory: bytes that the process may take, or None for most of what is free.
+        streamed: what an earlier run of the same job did, or None.
+        read_ahead: windows that are read before they are needed.
+
+    Raises:
+        ValueError: if `memory` is too little even for reading them.
+    """
+    import numpy as np
+
+    from .._validation import stored_dtype
+    from ..sources import RowReader
+
+    rows = source.rows
+    least = _OWN_BYTES + (read_ahead + 1) * _WINDOW_BYTES
+    if memory is not None and memory < least:
+        raise ValueError(f"`--memory` must be at least {_shown(least)}; got {_shown(memory)}.")
+    if not isinstance(rows, RowReader):
+        return source
+    limit = _SHARE * available_bytes() if memory is None else memory
+    widths = [rows.shape[1] * stored_dtype(rows.dtype).itemsize, *(4 * units for units in _layer_units(estimator))]
+    needed = _OWN_BYTES + 2 * len(rows) * max(sum(pair) for pair in zip(widths, [*widths[1:], 0], strict=True))
+    if streamed is None and needed > limit:
+        typer.echo(
+            f"{source.name}: {_shown(needed)} in memory would pass {_shown(limit)}; the rows are read again each epoch"
+        )
+        streamed = True
+    rows.read_ahead = read_ahead
+    return source if streamed else source._replace(rows=np.asarray(rows))
+
+
+def read_size(option: str, text: str | None) -> int | None:
+    """Bytes that were typed, such as 2GiB or 500MB; None stays None.
+
+    Raises:
+        ValueError: if it is no size.
+    """
+    if text is None:
+        return None
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)", text.strip())
+    units = {unit.lower(): factor for unit, factor in _UNITS.items()}
+    if match is None or match[2].lower() not in units:
+        raise ValueError(f"`{option}` must be a size such as 2GiB or 500MB; got {text!r}.")
+    return int(float(match[1]) * units[match[2].lower()])
+
+
+def available_bytes() -> int:
+    """Bytes of memory that are free now: the machine's, and those of the container."""
+    free = [_page_bytes(), *_container_bytes()]
+    return min(free)
+
+
+def _page_bytes() -> int:
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        return int(next(line for line in lines if line.startswith("MemAvailable")).split()[1]) << 10
+    except (OSError, StopIteration):
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def _container_bytes() -> list[int]:
+    group = Path("/sys/fs/cgroup")
+    try:
+        return [int((group / "memory.max").read_text()) - int((group / "memory.current").read_text())]
+    except (OSError, ValueError):  # none, or "max": no limit
+        return []
+
+
+def _layer_units(estimator: Any) -> list[int]:
+    """Units of the layers of a stack but the last, whose codes no layer is trained on."""
+    layers = getattr(estimator, "layers", None) or ()
+    sizes = [getattr(layer, "n_components", 0) for layer in layers]
+    return [size for size in sizes[:-1] if isinstance(size, int)]
+
+
+def _shown(n_bytes: float) -> str:
+    return f"{n_bytes / 2**30:.2g} GiB" if n_bytes >= 1 << 30 else f"{n_bytes / 2**20:.0f} MiB"

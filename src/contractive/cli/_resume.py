@@ -1,0 +1,113 @@
+"""`contractive resume`: a training that was stopped goes on from its last checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ._data import in_memory, read_size
+from ._fitting import SIGNALS, Saving, draw, finish, fit_into
+from ._interrupts import deferred_requests
+from ._options import CheckpointEvery, KeepCheckpoints, ReadAheadWindows
+from ._report import run_source
+from ._settings import read_named
+from ._typed import image_shape as read_image_shape
+
+if TYPE_CHECKING:
+    from ..sources import RowSource
+
+__all__ = ["resume"]
+
+_CONFIG = "config.json"
+
+
+def resume(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="The run folder.")],
+    max_epochs: Annotated[
+        int | None,
+        typer.Option("--epochs", min=1, help="Go on to this epoch instead of the run's own last.", show_default=False),
+    ] = None,
+    checkpoint_every: CheckpointEvery = None,
+    keep_checkpoints: KeepCheckpoints = 3,
+    read_ahead: ReadAheadWindows = 1,
+    memory: Annotated[
+        str | None,
+        typer.Option(metavar="SIZE", help="How much the process may take.", show_default="most of what is free"),
+    ] = None,
+    report: Annotated[bool, typer.Option("--report/--no-report", help="Write report.html at the end.")] = True,
+) -> None:
+    """Go on with a training from the last checkpoint of its run folder, to the bits of one that was never stopped.
+
+    A damaged checkpoint is said, and the one before it taken.
+    """
+    from ..runs import RunFolder
+    from ..sources import RowReader
+
+    saving = Saving.read(checkpoint_every, keep_checkpoints)
+    if not (run / _CONFIG).is_file():
+        raise FileNotFoundError(f"{str(run)!r} must be a run folder with {_CONFIG}; it is none.")
+    job = read_named(run / _CONFIG)
+    estimator = _last_checkpoint(run)
+    if max_epochs is not None:
+        if "max_epochs" not in estimator.get_params(deep=False):
+            raise ValueError(f"`--epochs` must not be given for a stack; got {max_epochs}.")
+        if max_epochs < len(estimator.history_):
+            done = len(estimator.history_)
+            raise ValueError(
+                f"`--epochs` must be at least the {done} that are finished in {str(run)!r}; got {max_epochs}."
+            )
+        estimator.set_params(max_epochs=max_epochs)
+    known = job.get("data")
+    about: Mapping[str, Any] = known if isinstance(known, Mapping) else {}
+    source = run_source(run, job)
+    _check_same(run, source, about)
+    source = in_memory(source, estimator, read_size("--memory", memory), bool(about.get("streamed")), read_ahead)
+    if not about.get("streamed") and isinstance(source.rows, RowReader):
+        raise ValueError(f"{source.name!r} must fit in memory to go on with {str(run)!r}; it does not any more.")
+    shown = None if job.get("image_shape") is None else str(job["image_shape"])
+    shape = read_image_shape(shown, source.n_features, source.image_shape)
+    typer.echo(f"{run}: on from epoch {len(estimator.history_) + 1}")
+    with deferred_requests(*SIGNALS) as requests:
+        folder = RunFolder(run, going_on=[record._asdict() for record in estimator.history_])
+        if max_epochs is not None:
+            job = {**job, "parameters": {**job["parameters"], "max_epochs": max_epochs}}
+            folder.write_config(job)
+        fit_into(folder, estimator, source, requests, saving)
+        draw(folder, estimator, shape)
+    finish(folder, estimator, source, job, shown, report=report)
+
+
+def _last_checkpoint(run: Path) -> Any:
+    """The training of the newest checkpoint that is whole.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    from ..estimators import load_checkpoint
+    from ..runs import checkpoint_paths
+
+    for path in checkpoint_paths(run):
+        try:
+            return load_checkpoint(path)
+        except (OSError, ValueError) as error:
+            typer.echo(f"contractive: {' '.join(str(error).split())} The one before it is tried.", err=True)
+    raise ValueError(
+        f"{str(run)!r} must hold a whole checkpoint to go on from; it holds none. Train with --checkpoint-every."
+    )
+
+
+def _check_same(run: Path, source: RowSource, about: Mapping[str, Any]) -> None:
+    """Refuse data of another shape or dtype than what training began with.
+
+    Raises:
+        ValueError: if it is.
+    """
+    for what, then, now in (
+        ("shape", about.get("shape"), list(source.rows.shape)),
+        ("dtype", about.get("dtype"), str(source.rows.dtype)),
+    ):
+        if then != now:
+            raise ValueError(f"{source.name!r} must be of {what} {then}, as when {str(run)!r} began; got {now}.")
