@@ -26,9 +26,10 @@ class Outcome(NamedTuple):
 
 
 def without_report(arguments: tuple[object, ...]) -> list[str]:
-    """The arguments as text; `train` writes no report unless it is asked to, as the report has tests of its own."""
+    """The arguments as text; no report is written unless it is asked for, as the report has tests of its own."""
     words = [*map(str, arguments)]
-    return ["train", "--no-report", *words[1:]] if words[:1] == ["train"] and "--report" not in words else words
+    makes_report = words[:1] in (["train"], ["resume"]) and "--report" not in words
+    return [words[0], "--no-report", *words[1:]] if makes_report else words
 
 
 def run_here() -> int:

@@ -272,7 +272,7 @@ def test_the_contraction_curve_is_the_mean_of_the_ratios(monkeypatch):
         for radius in (0.1, 4.0)
     ]
     whole = contraction_curve(model, x, [0.1, 4.0], seed=5)
-    np.testing.assert_allclose(whole, expected, rtol=1e-4)
+    np.testing.assert_allclose(whole, np.array(expected), rtol=1e-4)
     monkeypatch.setattr("contractive.geometry._contraction.MAX_BLOCK_FLOATS", 4 * 2 * 35 * 4)
     np.testing.assert_allclose(contraction_curve(model, csr_array(x), [0.1, 4.0], seed=5), whole, rtol=1e-5)
     assert abs(contraction_curve(model, x, [4.0], seed=6)[0] - whole[1]) > 1e-4

@@ -72,7 +72,8 @@ def test_file_that_changes_while_it_is_read_is_refused(tmp_path: Path, change: s
         os.utime(path, ns=(0, 0))
     elif change == "replaced":
         np.save(tmp_path / "y.npy", TABLE)
-        os.utime(tmp_path / "y.npy", ns=(path.stat().st_mtime_ns,) * 2)
+        time = path.stat().st_mtime_ns
+        os.utime(tmp_path / "y.npy", ns=(time, time))
         (tmp_path / "y.npy").rename(path)
     else:
         path.unlink()

@@ -217,6 +217,8 @@ class Checkpoints:
         self._last_time, self._last_epoch = time.monotonic(), None
         self._number = max((_number(path) for path in checkpoint_paths(folder.path)), default=0)
         self.any_written = self._number > 0
+        for left_over in (folder.path / _CHECKPOINTS).glob(".*.tmp"):  # by a process that was killed
+            left_over.unlink()
 
     def is_due(self, n_epochs: int) -> bool:
         """Whether it is time for the next, after so many finished epochs."""
@@ -255,8 +257,6 @@ class Checkpoints:
 
     def _write(self, path: Path, arrays: dict[str, np.ndarray], description: dict[str, Any]) -> None:
         path.parent.mkdir(exist_ok=True)
-        for left_over in path.parent.glob(".*.tmp"):  # by a process that was killed
-            left_over.unlink()
         write_checkpoint(path, arrays, description)
         for old in checkpoint_paths(self._folder.path)[self._keep :]:
             old.unlink()

@@ -47,7 +47,7 @@ class Saving(NamedTuple):
         """
         from ..runs import Every
 
-        return cls(Every.read(every or _DEFAULT_EVERY), keep, every not in (None, "never"))
+        return cls(Every.read(_DEFAULT_EVERY if every is None else every), keep, every not in (None, "never"))
 
 
 def fit_into(folder: RunFolder, estimator: Any, source: RowSource, requests: Requests, saving: Saving) -> None:

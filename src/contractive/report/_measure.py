@@ -106,7 +106,7 @@ def draw_sample(estimator: BaseAutoencoder, X: Any, *, n_rows: int, seed: int) -
         ValueError: if X is empty, of another width or, among the rows drawn, not finite or beyond float32.
     """
     check_count("n_rows", n_rows)
-    rows = X if hasattr(X, "tocsr") or isinstance(X, RowReader) else np.asanyarray(X)
+    rows: Any = X if hasattr(X, "tocsr") or isinstance(X, RowReader) else np.asanyarray(X)
     if rows.ndim != 2 or not rows.shape[0] or rows.shape[1] != estimator.n_features_in_:
         raise ValueError(
             f"the data must have {estimator.n_features_in_} columns, as what the model was trained on, and at least "
