@@ -35,10 +35,20 @@ def fit(rows: Any, **options: Any) -> Trained:
 
 def row_order(rows: RowReader, epoch: int, *, shuffle: bool = True, seed: int = 3) -> np.ndarray:
     """Row numbers of an epoch in the order in which they are trained on."""
-    windows = stream_order(rows, BATCH, shuffle=shuffle, seed=seed, epoch=epoch)
-    read = [np.concatenate([np.arange(*pair) for pair in window.ranges]) for window in windows]
-    windows = stream_order(rows, BATCH, shuffle=shuffle, seed=seed, epoch=epoch)
-    return np.concatenate([numbers[window.order] for numbers, window in zip(read, windows, strict=True)])
+    return np.concatenate([numbers for numbers in minibatches(rows, epoch, shuffle=shuffle, seed=seed)])
+
+
+def minibatches(
+    rows: RowReader, epoch: int, *, shuffle: bool = True, seed: int = 3, slots: tuple[int, int] = (0, BATCH)
+) -> list[np.ndarray]:
+    """Row numbers of each minibatch of an epoch, or of what some slots of it hold."""
+    found = []
+    for window in stream_order(rows, BATCH, shuffle=shuffle, seed=seed, epoch=epoch, slots=slots):
+        read = np.concatenate([np.arange(*pair) for pair in window.ranges])
+        for number, places in enumerate(window.places):
+            n_rows = min(BATCH, window.n_rows - number * BATCH)
+            found.append(read[places[: max(0, n_rows - slots[0])]])
+    return found
 
 
 @pytest.mark.parametrize("bounds", [None, [0, 50, 51, 107], [0, 107]])
@@ -62,7 +72,7 @@ def test_order_is_a_function_of_seed_and_epoch():
 
 def test_windows_hold_whole_minibatches_and_rows_of_random_blocks():
     windows = list(stream_order(ArrayRows(ROWS), BATCH, shuffle=True, seed=0, epoch=1))
-    assert [len(window.order) for window in windows] == [WINDOW] * 5 + [7]
+    assert [window.n_rows for window in windows] == [WINDOW] * 5 + [7]
     ranges = np.concatenate([window.ranges for window in windows])
     whole = ranges[ranges[:, 1] - ranges[:, 0] == 3]
     assert (whole[:, 0] % 3 == 0).all()  # blocks of three neighbours, ...
@@ -81,8 +91,37 @@ def test_a_row_stands_anywhere_as_often():
 def test_windows_can_begin_late():
     whole = list(stream_order(ArrayRows(ROWS), BATCH, shuffle=True, seed=0, epoch=1))
     late = list(stream_order(ArrayRows(ROWS), BATCH, shuffle=True, seed=0, epoch=1, first=3))
-    assert [window.order.tolist() for window in late] == [window.order.tolist() for window in whole[3:]]
+    assert [window.places.tolist() for window in late] == [window.places.tolist() for window in whole[3:]]
     assert [window.ranges.tolist() for window in late] == [window.ranges.tolist() for window in whole[3:]]
+
+
+def test_minibatch_holds_rows_from_all_over_its_window():
+    in_file_order = ArrayRows(np.arange(60.0).reshape(60, 1), [0, 60])
+    windows = stream_order(in_file_order, BATCH, shuffle=True, seed=0, epoch=1)
+    for window in windows:
+        n_minibatches = len(window.places)
+        assert (window.places // n_minibatches == np.arange(BATCH)).all()  # a row of each fifth of the window
+        assert (np.diff(window.places[:, 0].astype(int)) != 1).any()
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+@pytest.mark.parametrize("cuts", [[0, 2, 5], [0, 1, 2, 3, 4, 5], [0, 4, 5]])
+def test_slots_of_several_processes_make_up_the_minibatches_of_one(shuffle: bool, cuts: list[int]):
+    rows = ArrayRows(ROWS)
+    whole = minibatches(rows, 1, shuffle=shuffle)
+    parts = [minibatches(rows, 1, shuffle=shuffle, slots=(cuts[i], cuts[i + 1])) for i in range(len(cuts) - 1)]
+    for number, expected in enumerate(whole):
+        assert np.concatenate([part[number] for part in parts]).tolist() == expected.tolist()
+    read = [
+        [
+            tuple(pair)
+            for window in stream_order(rows, BATCH, shuffle=shuffle, seed=3, epoch=1, slots=slots)
+            for pair in window.ranges
+        ]
+        for slots in zip(cuts[:-1], cuts[1:], strict=True)
+    ]
+    numbers = [number for own in read for pair in own for number in range(*pair)]
+    assert sorted(numbers) == list(range(N_ROWS))  # nobody reads what another one trains on
 
 
 def test_window_holds_a_minibatch_at_least_and_all_rows_at_most():

@@ -211,7 +211,7 @@ class _Streamed(_Feed):
         number, place = divmod(minibatch, self._size // self._batch_size)
         window = next(self._windows(epoch, number))
         read = np.concatenate([np.arange(*pair) for pair in window.ranges])
-        return read[window.order][place * self._batch_size : (place + 1) * self._batch_size]
+        return read[window.places[place][: window.n_rows - place * self._batch_size]]
 
     def _windows(self, epoch: int, first: int) -> Iterator[Window]:
         return stream_order(
@@ -228,11 +228,13 @@ class _Streamed(_Feed):
             if weights is not None and self._weights is not None:
                 weights[done : done + stop - start] = self._weights[start:stop]
             done += stop - start
-        return self._engine.load(stored, weights), _in_minibatches(window.order, self._batch_size, self._size), done
+        order = np.zeros((self._size // self._batch_size, self._batch_size), np.uint32)
+        order[: len(window.places)] = window.places
+        return self._engine.load(stored, weights), order, done
 
 
-def _in_minibatches(rows: np.ndarray, batch_size: int, size: int | None = None) -> np.ndarray:
-    """Row numbers as uint32 of shape (minibatches, batch_size), zeros at the end, for `size` rows where it is given."""
-    order = np.zeros(-(-len(rows) // batch_size) * batch_size if size is None else size, np.uint32)
+def _in_minibatches(rows: np.ndarray, batch_size: int) -> np.ndarray:
+    """Row numbers as uint32 of shape (minibatches, batch_size), zeros at the end."""
+    order = np.zeros(-(-len(rows) // batch_size) * batch_size, np.uint32)
     order[: len(rows)] = rows
     return order.reshape(-1, batch_size)
