@@ -101,7 +101,7 @@ def test_named_columns_come_in_the_order_of_their_names(tmp_path: Path, save: Sa
     reader: Any = opened(path, ["c", "a"])
     assert_rows(reader, ROWS[:, [2, 0]])
     with Path(path).open("rb") as stream:
-        assert set(reader._table(stream, 0).column_names) == {"a", "c"}  # no others are decoded
+        assert set(next(reader._tables(stream, 0)).column_names) == {"a", "c"}  # no others are decoded
     assert_rows(opened(path, ["a.b"]), np.arange(10)[:, None])
 
 
@@ -283,9 +283,9 @@ def test_group_is_decoded_once_for_all_its_parts(
 ):
     reader = opened(save(tmp_path / name, table_of(ROWS), 5), None)
     kind: Any = type(reader)
-    decoded, original = [], kind._table
+    decoded, original = [], kind._tables
     monkeypatch.setattr(
-        kind, "_table", lambda self, stream, number: (decoded.append(number), original(self, stream, number))[1]
+        kind, "_tables", lambda self, stream, number: (decoded.append(number), original(self, stream, number))[1]
     )
     for start in range(0, 10, 2):
         np.testing.assert_array_equal(reader.read(start, start + 2), ROWS[start : start + 2])
@@ -298,6 +298,16 @@ def test_group_is_decoded_once_for_all_its_parts(
     first = reader.read(6, 7)
     first[:] = 9
     np.testing.assert_array_equal(reader.read(6, 7), ROWS[6:7])
+
+
+def test_large_group_is_decoded_some_rows_at_a_time(
+    tmp_path: Path, save: Saved, opened: Opened, monkeypatch: pytest.MonkeyPatch
+):
+    reader: Any = opened(save(tmp_path / "x.parquet", table_of(ROWS), 10), None)
+    monkeypatch.setattr(_arrow, "_DECODED", 3 * reader.row_bytes)
+    with open(reader.name, "rb") as stream:
+        assert [table.num_rows for table in reader._tables(stream, 0)] == [3, 3, 3, 1]
+    np.testing.assert_array_equal(reader.read(0, 10), ROWS)
 
 
 @ARROW

@@ -31,7 +31,8 @@ _MAX_STORED = 2 * _MAX_GROUP  # bytes that all columns of a group may take, in w
 _MAX_STRING, _MAX_ENTRIES = 1 << 26, 1 << 18
 _SMALLER_GROUPS = "Write it with smaller row groups (row_group_size=...)."
 _SMALLER_BATCHES = "Write it with smaller record batches (chunksize=...)."
-_AT_ONCE = 1 << 20  # bytes of a column that are read to see its first row
+_AT_ONCE = 1 << 20  # bytes of a column that are read at a time
+_DECODED = 1 << 22  # bytes of rows that are decoded at a time
 
 
 def open_parquet(path: str, columns: Sequence[str] | None) -> RowReader:
@@ -134,8 +135,8 @@ class _GroupedRows(RowReader):
         self._lock = threading.Lock()
 
     @abc.abstractmethod
-    def _table(self, stream: BinaryIO, number: int) -> pa.Table:
-        """The columns of a group."""
+    def _tables(self, stream: BinaryIO, number: int) -> Iterator[pa.Table]:
+        """The columns of a group, some rows after others."""
 
     def read(self, start: int, stop: int) -> np.ndarray:
         """As for `RowReader`."""
@@ -171,7 +172,11 @@ class _GroupedRows(RowReader):
             return self._kept[1]
 
     def _decode(self, stream: BinaryIO, number: int, rows: np.ndarray) -> None:
-        fill(rows, self._table(stream, int(self._groups[number])), self._layout, self.name, int(self._starts[number]))
+        done, place = 0, int(self._starts[number])
+        for table in self._tables(stream, int(self._groups[number])):
+            part = rows[done : done + table.num_rows]
+            fill(part, table, self._layout, self.name, place + done)
+            done += len(part)
 
 
 class _ParquetRows(_GroupedRows):
@@ -181,21 +186,24 @@ class _ParquetRows(_GroupedRows):
         self._metadata = metadata
         super().__init__(path, stamp, layout, counts, _SMALLER_GROUPS)
 
-    def _table(self, stream: BinaryIO, number: int) -> pa.Table:
-        group, batches = self._metadata.row_group(number), []
+    def _tables(self, stream: BinaryIO, number: int) -> Iterator[pa.Table]:
+        group = self._metadata.row_group(number)
         missing = group.num_rows
+        # Some rows at a time: numbers and levels of lists take many times what the rows do.
+        at_once = min(missing, max(1, _DECODED // self.row_bytes))
         # What lists hold is not known from the number of rows. No more is asked of `group`: pyarrow 26 ends the
         # process where the metadata of a column is damaged, unless it meets it while it reads.
         if self._layout.length and group.total_byte_size > _MAX_STORED:
             raise _too_large(self.name, group.total_byte_size, _SMALLER_GROUPS)
         with _parsing(self.name, _PARQUET):
-            file = _parquet_file(stream, metadata=self._metadata)
+            file = _parquet_file(stream, metadata=self._metadata, buffer_size=_AT_ONCE)
             # Not `read_row_groups`, which decodes as many values as the pages claim.
-            parts = file.iter_batches(missing, row_groups=[number], columns=list(self._layout.names))
-            while missing > 0:
-                batches.append(next(parts))
-                missing -= len(batches[-1])
-            return _validated(batches)
+            parts = file.iter_batches(at_once, row_groups=[number], columns=list(self._layout.names))
+        while missing > 0:
+            with _parsing(self.name, _PARQUET):
+                table = _validated([next(parts)])
+            missing -= table.num_rows
+            yield table
 
 
 class _FeatherRows(_GroupedRows):
@@ -214,8 +222,8 @@ class _FeatherRows(_GroupedRows):
         self._fields = [schema.get_field_index(name) for name in layout.names]
         super().__init__(path, stamp, layout, [batch.n_rows for batch in batches], _SMALLER_BATCHES)
 
-    def _table(self, stream: BinaryIO, number: int) -> pa.Table:
-        return _read_batch(self.name, stream, self._batches, self._dictionaries, number, self._fields)
+    def _tables(self, stream: BinaryIO, number: int) -> Iterator[pa.Table]:
+        yield _read_batch(self.name, stream, self._batches, self._dictionaries, number, self._fields)
 
 
 def _parquet_file(stream: BinaryIO, **options: Any) -> pq.ParquetFile:

@@ -1,0 +1,63 @@
+"""Measure `contractive encode` on float32 rows, 784-500, beside a matrix product. Writes `results/encode.json`."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+from statistics import median
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from common import N_FEATURES, record, scratch
+
+from contractive import ContractiveAutoencoder, load_mnist
+from contractive.cli._options import BadRows
+from contractive.cli._predict import _write_each
+from contractive.sources import open_rows
+
+N_HIDDEN, SIDE = 500, 4096
+
+
+def main() -> None:
+    """Take turns with the product."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=500_000)
+    parser.add_argument("--rounds", type=int, default=5)
+    options = parser.parse_args()
+    model = ContractiveAutoencoder(N_HIDDEN, max_epochs=1, random_state=0).fit(load_mnist()[0][0][:1000])
+    square = jnp.ones((SIDE, SIDE))
+    product = jax.jit(jnp.matmul).lower(square, square).compile()
+    speeds: list[float] = []
+    peaks: list[float] = []
+    with scratch() as folder:
+        digits = load_mnist()[0][0].astype(np.float32) / 256
+        path = folder / "rows.npy"
+        np.save(path, np.tile(digits, (-(-options.rows // len(digits)), 1))[: options.rows])
+        for _ in range(options.rounds + 1):
+            began = time.perf_counter()
+            product(square, square).block_until_ready()
+            peaks.append(2 * SIDE**3 / (time.perf_counter() - began) / 1e9)
+            began = time.perf_counter()
+            _encode(model, path, folder / "codes.npy")
+            speeds.append(options.rows / (time.perf_counter() - began))
+    gflops = 2 * N_FEATURES * N_HIDDEN * median(speeds[1:]) / 1e9
+    record(
+        "encode",
+        {
+            "rows": options.rows,
+            "rows_per_second": [round(value) for value in speeds[1:]],
+            "product_gflops": [round(value, 1) for value in peaks[1:]],
+            "share_of_product": round(gflops / median(peaks[1:]), 3),
+        },
+    )
+
+
+def _encode(model: ContractiveAutoencoder, path: Path, out: Path) -> None:
+    """What `contractive encode` does once it has loaded the model."""
+    _write_each(out, open_rows(str(path)), model.transform, N_HIDDEN, np.dtype(np.float32), BadRows.refuse)
+
+
+if __name__ == "__main__":
+    main()
