@@ -300,10 +300,8 @@ def test_group_is_decoded_once_for_all_its_parts(
     np.testing.assert_array_equal(reader.read(6, 7), ROWS[6:7])
 
 
-def test_large_group_is_decoded_some_rows_at_a_time(
-    tmp_path: Path, save: Saved, opened: Opened, monkeypatch: pytest.MonkeyPatch
-):
-    reader: Any = opened(save(tmp_path / "x.parquet", table_of(ROWS), 10), None)
+def test_large_group_is_decoded_some_rows_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    reader: Any = open_parquet(save_parquet(tmp_path / "x.parquet", table_of(ROWS), 10), None)
     monkeypatch.setattr(_arrow, "_DECODED", 3 * reader.row_bytes)
     with open(reader.name, "rb") as stream:
         assert [table.num_rows for table in reader._tables(stream, 0)] == [3, 3, 3, 1]
