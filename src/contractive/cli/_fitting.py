@@ -90,10 +90,14 @@ def fit_into(folder: RunFolder, estimator: Any, source: RowSource, requests: Req
         if requests.to_terminate:
             raise Terminated(f"terminated; {said}") from interrupt
         raise Interrupted(f"interrupted; {said}") from interrupt
-    except (TypeError, ValueError, FloatingPointError) as error:
+    except (TypeError, ValueError, FloatingPointError, OSError) as error:
         if not folder.is_published:
             raise
-        raise type(error)(f"{error} {finished(folder, estimator)}.") from error
+        held = finished(folder, estimator)
+        if isinstance(error, OSError):
+            place = f"{error.filename!r}: " if error.filename else ""
+            raise OSError(f"{place}{error.strerror or error}. {held}.") from error
+        raise type(error)(f"{error} {held}.") from error
     finally:
         checkpoints.close()
 
