@@ -5,6 +5,8 @@ import json
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -234,7 +236,7 @@ def test_rows_that_did_not_fit_are_read_again_after_going_on(
     monkeypatch.setattr("contractive.training._stream._BLOCK_BYTES", 36 * 7)
     monkeypatch.setattr("contractive.cli._data.available_bytes", lambda: 0)
     outcome = call("train", "x.npy", "--out", "whole", *JOB, "--checkpoint-every", "1epoch")
-    assert outcome.out.startswith("x.npy: 640 MiB in memory would pass 0 MiB; the rows are read again each epoch\n")
+    assert outcome.out.startswith("x.npy: 704 MiB in memory would pass 0 MiB; the rows are read again each epoch\n")
     assert json.loads((tmp_path / "whole" / "config.json").read_text())["data"]["streamed"]
     shutil.copytree(tmp_path / "whole", tmp_path / "run")
     checkpoint_paths(tmp_path / "run")[0].unlink()
@@ -246,6 +248,22 @@ def test_rows_that_did_not_fit_are_read_again_after_going_on(
     assert weights(tmp_path / "again") == weights(tmp_path / "whole")
 
 
-@pytest.mark.parametrize(("text", "words"), [("1MB", "at least 896 MiB; got 1 MiB"), ("many", "size such as 2GiB")])
+@pytest.mark.parametrize(
+    ("text", "words"), [("1MB", "at least 960 MiB for these rows; got 1 MiB"), ("many", "size such as 2GiB")]
+)
 def test_memory_that_is_none_or_too_little_is_refused(refused: Any, rows: Path, text: str, words: str):
     refused(["train", "x.npy", "--out", "run", "--memory", text], ["`--memory`", words])
+
+
+@pytest.mark.slow
+def test_training_stays_within_the_memory_that_it_is_given(tmp_path: Path):
+    rows = np.random.default_rng(0).integers(0, 256, (800_000, 784), dtype=np.uint8)  # 600 MiB
+    np.save(tmp_path / "x.npy", rows)
+    del rows
+    probe = "import resource, sys; from contractive.cli import run; sys.argv[0] = 'contractive'\n"
+    probe += "try:\n    run()\nfinally:\n    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10)"
+    command = ["train", "x.npy", "--out", "run", "--components", "20", "--batch-size", "1000", "--epochs", "1"]
+    words = [sys.executable, "-c", probe, *command, "--no-report", "--memory", "1GiB"]
+    out = subprocess.run(words, cwd=tmp_path, check=True, capture_output=True, text=True).stdout
+    assert "the rows are read again each epoch" in out
+    assert int(out.split()[-1]) <= 1024

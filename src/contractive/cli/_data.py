@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,7 +17,7 @@ __all__ = ["Given", "as_reader", "available_bytes", "in_memory", "open_given", "
 
 _UNITS = {"": 1, "B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _UNITS |= {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
-_OWN_BYTES = 640 << 20  # Python, JAX and what they compile
+_OWN_BYTES = 704 << 20  # Python, JAX and what they compile
 _WINDOW_BYTES = 128 << 20  # of rows as they are read, and on the device
 _SHARE = 0.8  # of the memory that is free
 
@@ -89,18 +90,15 @@ def in_memory(
     """
     import numpy as np
 
-    from .._validation import stored_dtype
     from ..sources import RowReader
 
     rows = source.rows
-    least = _OWN_BYTES + (read_ahead + 1) * _WINDOW_BYTES
-    if memory is not None and memory < least:
-        raise ValueError(f"`--memory` must be at least {_shown(least)}; got {_shown(memory)}.")
     if not isinstance(rows, RowReader):
         return source
-    limit = _SHARE * available_bytes() if memory is None else memory
-    widths = [rows.shape[1] * stored_dtype(rows.dtype).itemsize, *(4 * units for units in _layer_units(estimator))]
-    needed = _OWN_BYTES + 2 * len(rows) * max(sum(pair) for pair in zip(widths, [*widths[1:], 0], strict=True))
+    least = _streamed_bytes(rows, estimator, read_ahead)
+    if memory is not None and memory < least:
+        raise ValueError(f"`--memory` must be at least {_shown(least)} for these rows; got {_shown(memory)}.")
+    limit, needed = _SHARE * available_bytes() if memory is None else memory, _resident_bytes(rows, estimator)
     if streamed is None and needed > limit:
         typer.echo(
             f"{source.name}: {_shown(needed)} in memory would pass {_shown(limit)}; the rows are read again each epoch"
@@ -108,6 +106,29 @@ def in_memory(
         streamed = True
     rows.read_ahead = read_ahead
     return source if streamed else source._replace(rows=np.asarray(rows))
+
+
+def _streamed_bytes(rows: RowReader, estimator: Any, read_ahead: int) -> int:
+    """What a process takes that trains on rows window by window, measured and rounded up."""
+    import numpy as np
+
+    blocks = np.diff(rows.block_bounds(1)) * rows.row_bytes  # what cannot be read in part, decoded
+    return _OWN_BYTES + (read_ahead + 1) * _WINDOW_BYTES + 3 * int(blocks.max()) + _model_bytes(rows, estimator)
+
+
+def _resident_bytes(rows: RowReader, estimator: Any) -> int:
+    """What a process takes that trains on rows in memory: as they are read and on the device, and so are codes."""
+    from .._validation import stored_dtype
+
+    widths = [rows.shape[1] * stored_dtype(rows.dtype).itemsize, *(4 * units for units in _layer_units(estimator)[:-1])]
+    together = max(sum(pair) for pair in zip(widths, [*widths[1:], 0], strict=True))
+    return _OWN_BYTES + 2 * len(rows) * together + _model_bytes(rows, estimator)
+
+
+def _model_bytes(rows: RowReader, estimator: Any) -> int:
+    """Weights, their gradient, what the optimiser keeps, copies for files."""
+    units = _layer_units(estimator)
+    return 8 * 4 * sum(one * other for one, other in pairwise([rows.shape[1], *units]))
 
 
 def read_size(option: str, text: str | None) -> int | None:
@@ -148,10 +169,13 @@ def _container_bytes() -> list[int]:
 
 
 def _layer_units(estimator: Any) -> list[int]:
-    """Units of the layers of a stack but the last, whose codes no layer is trained on."""
-    layers = getattr(estimator, "layers", None) or ()
-    sizes = [getattr(layer, "n_components", 0) for layer in layers]
-    return [size for size in sizes[:-1] if isinstance(size, int)]
+    """Units of the layers from the one next to the input up; what is no number is left to `fit` to refuse."""
+    layers = getattr(estimator, "layers", None)
+    if layers is not None:
+        return [units for layer in layers for units in _layer_units(layer)]
+    lower = estimator.hidden_layer_sizes
+    sizes = [*(lower if isinstance(lower, list | tuple) else ()), estimator.n_components]
+    return [size for size in sizes if isinstance(size, int)]
 
 
 def _shown(n_bytes: float) -> str:
