@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from contractive import ContractiveAutoencoder, DenoisingAutoencoder, StackedAutoencoder
-from contractive.estimators import load_checkpoint, snapshot
+from contractive.estimators import Snapshot, load_checkpoint, snapshot
 from contractive.serialization import write_checkpoint
 from contractive.training import EpochRecord, Progress
 from test_training import one_minibatch_a_chunk
@@ -42,14 +42,17 @@ def short_chunks(monkeypatch: pytest.MonkeyPatch, quickly_compiled: Any) -> None
 
 
 def snapshots(job: Any, data: Any, folder: Path, **fit: Any) -> tuple[Any, list[Path]]:
-    """A whole training, and a checkpoint of each of its events."""
-    paths: list[Path] = []
+    """A whole training, and a checkpoint of each of its events, written when all is over, as another thread might."""
+    taken: list[Snapshot] = []
 
     def keep(estimator: Any, event: Progress | EpochRecord) -> None:
-        paths.append(folder / f"{len(paths)}.safetensors")
-        write_checkpoint(paths[-1], *snapshot(estimator))
+        taken.append(snapshot(estimator))
 
-    return job.set_params(callbacks=[keep]).fit(data, **fit), paths
+    whole = job.set_params(callbacks=[keep]).fit(data, **fit)
+    paths = [folder / f"{number}.safetensors" for number in range(len(taken))]
+    for path, one in zip(paths, taken, strict=True):
+        write_checkpoint(path, *one)
+    return whole, paths
 
 
 @pytest.mark.parametrize("name", JOBS)

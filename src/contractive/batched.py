@@ -56,14 +56,18 @@ def map_rows(
     scale = jnp.asarray(np.asarray(uint8_scale, model.dtype))
     floats = floats or floats_held(function, model, rows.shape[1])
     block = _power_of_two_up_to(max(1, MAX_BLOCK_FLOATS // floats))
-    outputs: list[np.ndarray] = []
+    made: Any = None
     for start in range(0, rows.shape[0], block):
         part = rows[start : start + block]
         part = part.toarray() if hasattr(part, "toarray") else part
         padding = _power_of_two_from(len(part)) - len(part)
         padded = np.pad(part, ((0, padding), (0, 0))) if padding else part
-        outputs.append(np.asarray(_apply(function, model, jnp.asarray(padded), scale))[: len(part)])
-    return outputs[0] if len(outputs) == 1 else np.concatenate(outputs)
+        output = np.asarray(_apply(function, model, jnp.asarray(padded), scale))[: len(part)]
+        if len(part) == rows.shape[0]:
+            return output
+        made = np.empty((rows.shape[0], *output.shape[1:]), output.dtype) if made is None else made
+        made[start : start + len(part)] = output
+    return made
 
 
 @lru_cache

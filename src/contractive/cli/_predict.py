@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["encode", "load_autoencoder", "predict", "sample", "score"]
 
-_BLOCK_BYTES = 1 << 25  # of rows that are worked on at a time: 32 MiB
+_BLOCK_BYTES = 1 << 23  # of rows that are worked on at a time: 8 MiB
 _Out = Annotated[Path, typer.Option("--out", "-o", help="The .npy file to make.")]
 _RowsOut = Annotated[Path, typer.Option("--out", "-o", help="The .npy or .parquet file to make.")]
 _Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an older file of that name.")]
@@ -195,12 +195,15 @@ def _write_each(
             good = np.arange(len(block))
             if bad_rows is BadRows.skip and block.dtype.kind == "f":
                 good = np.flatnonzero(np.isfinite(block).all(axis=1))
-            made = np.full((len(block), width) if width else len(block), np.nan, dtype)
-            if len(good):
-                part = block if len(good) == len(block) else block[good]
-                places = good + done
-                made[good] = function(ArrayRows(rows.name, part, lambda row, at=places: rows.place(int(at[row]))))
-            writer.write(made)
+            part = block if len(good) == len(block) else block[good]
+            places = good + done
+            named = ArrayRows(rows.name, part, lambda row, at=places: rows.place(int(at[row])))
+            if len(good) == len(block):
+                writer.write(function(named))
+            else:
+                made = np.full((len(block), width) if width else len(block), np.nan, dtype)
+                made[good] = function(named) if len(good) else made[good]
+                writer.write(made)
             n_bad += len(block) - len(good)
             done += len(block)
     return n_bad

@@ -106,7 +106,7 @@ def snapshot(estimator: Any) -> Snapshot:
         "class": type(estimator).__name__,
         "parameters": plain_parameters(estimator),
         "seed": estimator._seed,
-        "history": estimator.history_,
+        "history": list(estimator.history_),  # which grows while this is written
         "engine": vars(estimator).get("engine_"),
         "n_features": estimator.n_features_in_,
         "feature_names": [*map(str, vars(estimator).get("feature_names_in_", ()))],

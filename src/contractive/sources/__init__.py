@@ -1,7 +1,7 @@
 """Anything that yields rows, with or without labels: a data set by name, files by path."""
 
 from ._ahead import ReadAhead, blocks_ahead
-from ._base import ArrayRows, RowReader
+from ._base import ArrayRows, RowReader, aligned_empty
 from ._checked import CheckedRows, without_bad_rows
 from ._compose import RowRanges, Shards
 from ._labeled import LabeledSource, open_labeled
@@ -17,6 +17,7 @@ __all__ = [
     "RowReader",
     "RowSource",
     "Shards",
+    "aligned_empty",
     "blocks_ahead",
     "open_labeled",
     "open_rows",

@@ -52,7 +52,7 @@ def blocks_ahead(rows: RowReader, n_bytes: int, ahead: int = 1) -> Iterator[np.n
     Raises, when it is their turn:
         OSError, ValueError: as for `RowReader.read`.
     """
-    size = max(1, n_bytes // rows.row_bytes)
+    size = 1 << max(0, (n_bytes // rows.row_bytes).bit_length() - 1)  # compiled code is kept for powers of two
     bounds = np.unique(np.concatenate([rows.block_bounds(size), np.arange(0, len(rows), size)])).tolist()
     reading = ReadAhead(lambda pair: rows.read(*pair), zip(bounds[:-1], bounds[1:], strict=True), ahead)
     try:

@@ -10,7 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["ArrayRows", "FileStamp", "RowReader", "read_bytes"]
+__all__ = ["ArrayRows", "FileStamp", "RowReader", "aligned_empty", "read_bytes"]
+
+_ALIGNMENT = 64  # bytes
 
 
 class RowReader(abc.ABC):
@@ -104,6 +106,14 @@ class RowReader(abc.ABC):
             first = int(numbers[run[0]])
             taken[run] = self.read(first, int(numbers[run[-1]]) + 1)[numbers[run] - first]
         return taken
+
+
+def aligned_empty(shape: tuple[int, int], dtype: np.dtype) -> np.ndarray:
+    """An array that is not filled yet, at an address from which JAX takes it over without a copy on a CPU."""
+    n_bytes = shape[0] * shape[1] * np.dtype(dtype).itemsize
+    content = np.empty(n_bytes + _ALIGNMENT, np.uint8)
+    start = -content.ctypes.data % _ALIGNMENT
+    return content[start : start + n_bytes].view(dtype).reshape(shape)
 
 
 class ArrayRows(RowReader):

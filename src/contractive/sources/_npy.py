@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ._base import FileStamp, RowReader, read_bytes
+from ._base import FileStamp, RowReader, aligned_empty, read_bytes
 
 __all__ = ["open_npy"]
 
@@ -28,9 +28,10 @@ class NpyRows(RowReader):
 
     def read(self, start: int, stop: int) -> np.ndarray:
         """As for `RowReader`."""
-        content = np.empty((stop - start) * self.row_bytes, np.uint8)
+        rows = aligned_empty((stop - start, self.shape[1]), self.dtype)
+        content = rows.reshape(-1).view(np.uint8)
         read_bytes(self._path, self._stamp, self._offset + start * self.row_bytes, content.data)
-        return content.view(self.dtype).reshape(stop - start, self.shape[1])
+        return rows
 
 
 def open_npy(path: str) -> NpyRows | np.ndarray:

@@ -8,7 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from ..sources import ReadAhead, RowReader
+from ..sources import ReadAhead, RowReader, aligned_empty
 from ._engines import Engine
 from ._step import TrainingState
 from ._stream import Window, stream_order, window_rows
@@ -220,7 +220,7 @@ class _Streamed(_Feed):
 
     def _read(self, window: Window) -> tuple[Any, np.ndarray, int]:
         """A window's rows where the engine wants them, which of them each minibatch holds, and how many they are."""
-        stored = np.zeros((self._size, self._rows.shape[1]), self._rows.dtype)
+        stored = aligned_empty((self._size, self._rows.shape[1]), self._rows.dtype)
         weights = None if self._weights is None else np.zeros(self._size)
         done = 0
         for start, stop in window.ranges.tolist():
@@ -228,6 +228,7 @@ class _Streamed(_Feed):
             if weights is not None and self._weights is not None:
                 weights[done : done + stop - start] = self._weights[start:stop]
             done += stop - start
+        stored[done:] = 0
         order = np.zeros((self._size // self._batch_size, self._batch_size), np.uint32)
         order[: len(window.places)] = window.places
         return self._engine.load(stored, weights), order, done
