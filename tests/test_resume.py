@@ -145,6 +145,14 @@ def test_only_the_newest_checkpoints_stay(call: Any, rows: Path, tmp_path: Path)
     assert [path.stem for path in checkpoint_paths(tmp_path / "two")] == ["000003", "000002", "000001"]  # 2, 4 and 5
 
 
+def test_run_that_replaces_another_has_checkpoints_of_its_own(call: Any, stopped: Path):
+    assert len(checkpoint_paths(stopped)) == 2
+    assert call("train", "x.npy", "--out", "run", *JOB, "--overwrite").code == 0
+    assert checkpoint_paths(stopped) == []
+    assert call("train", "x.npy", "--out", "run", *JOB, "--overwrite", "--checkpoint-every", "3epochs").code == 0
+    assert [path.stem for path in checkpoint_paths(stopped)] == ["000001"]
+
+
 def test_time_between_checkpoints_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     now = 0.0
     monkeypatch.setattr("contractive.runs.time.monotonic", lambda: now)
@@ -173,7 +181,7 @@ def test_checkpoint_that_cannot_be_written_is_said_and_training_goes_on(
     assert outcome.code == 0
     assert (
         outcome.err.splitlines()
-        == ["contractive: a checkpoint could not be written (No space left on device); training goes on."] * 3
+        == ["contractive: a checkpoint could not be written (No space left on device); older ones stay."] * 3
     )
     assert len(history(tmp_path / "run")) == 3
 

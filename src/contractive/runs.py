@@ -215,9 +215,10 @@ class Checkpoints:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="contractive-checkpoint")
         self._writing: Future[None] | None = None
         self._last_time, self._last_epoch = time.monotonic(), None
-        self._number = max((_number(path) for path in checkpoint_paths(folder.path)), default=0)
+        # Of the folder that is being made, where it is to replace another one.
+        self._number = max((_number(path) for path in checkpoint_paths(folder.checkpoints.parent)), default=0)
         self.any_written = self._number > 0
-        for left_over in (folder.path / _CHECKPOINTS).glob(".*.tmp"):  # by a process that was killed
+        for left_over in folder.checkpoints.glob(".*.tmp"):  # by a process that was killed
             left_over.unlink()
 
     def is_due(self, n_epochs: int) -> bool:
@@ -244,7 +245,7 @@ class Checkpoints:
             self._writing.result()
             self.any_written = True
         except OSError as error:
-            self._complain(f"a checkpoint could not be written ({error.strerror or error}); training goes on.")
+            self._complain(f"a checkpoint could not be written ({error.strerror or error}); older ones stay.")
         self._writing = None
 
     def close(self) -> None:
