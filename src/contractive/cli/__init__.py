@@ -56,10 +56,12 @@ def run() -> None:
             _complain("interrupted.")
         sys.exit(code)
     except Interrupted as interrupt:
-        _complain(str(interrupt))
+        if str(interrupt):
+            _complain(str(interrupt))
         sys.exit(_INTERRUPTED)
     except Terminated as termination:
-        _complain(str(termination))
+        if str(termination):
+            _complain(str(termination))
         sys.exit(_TERMINATED)
     except _UsageError as error:  # type: ignore[misc]
         _complain(f"{_usage(error)} Try --help.")

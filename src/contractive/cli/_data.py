@@ -82,7 +82,8 @@ def in_memory(
         source: the rows.
         estimator: what trains on them: a stack keeps codes of all rows besides.
         memory: bytes that the process may take, or None for most of what is free.
-        streamed: what an earlier run of the same job did, or None.
+        streamed: whether to read them again, as an earlier run of the same job or one of several processes did; None
+            to find out.
         read_ahead: windows that are read before they are needed.
 
     Raises:
@@ -94,7 +95,7 @@ def in_memory(
 
     rows = source.rows
     if not isinstance(rows, RowReader):
-        return source
+        return source._replace(rows=as_reader(source)) if streamed else source
     least = _streamed_bytes(rows, estimator, read_ahead)
     if memory is not None and memory < least:
         raise ValueError(f"`--memory` must be at least {_shown(least)} for these rows; got {_shown(memory)}.")

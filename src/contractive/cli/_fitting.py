@@ -13,6 +13,7 @@ from ._interrupts import Interrupted, Requests, Terminated, finished
 from ._report import REPORT, write_run_report
 
 if TYPE_CHECKING:
+    from ..distributed import Group
     from ..runs import Every, RunFolder
     from ..sources import RowSource
     from ..training import EpochRecord, Progress
@@ -50,8 +51,23 @@ class Saving(NamedTuple):
         return cls(Every.read(_DEFAULT_EVERY if every is None else every), keep, every not in (None, "never"))
 
 
-def fit_into(folder: RunFolder, estimator: Any, source: RowSource, requests: Requests, saving: Saving) -> None:
+def fit_into(
+    folder: RunFolder,
+    estimator: Any,
+    source: RowSource,
+    requests: Requests,
+    saving: Saving,
+    group: Group | None = None,
+) -> None:
     """Train, show how it goes, and write down each finished epoch, and checkpoints.
+
+    Args:
+        folder: of the run.
+        estimator: what is trained.
+        source: the rows.
+        requests: signals that have come.
+        saving: how the run is saved.
+        group: the processes that train together, of which this is the one that writes, or None.
 
     Raises:
         Interrupted: after Ctrl-C, with what the folder holds.
@@ -71,6 +87,8 @@ def fit_into(folder: RunFolder, estimator: Any, source: RowSource, requests: Req
 
             def follow(estimator: Any, event: Progress | EpochRecord) -> None:
                 n_epochs = len(estimator.history_)
+                if group is not None:
+                    requests.share(group)
                 if isinstance(event, EpochRecord):
                     folder.finish_epoch(event._asdict(), estimator.save)
                 is_last = n_epochs == total and (saving.was_asked_for or checkpoints.any_written)

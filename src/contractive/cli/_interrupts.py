@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ..distributed import Group
     from ..runs import RunFolder
 
 __all__ = ["Interrupted", "Requests", "Terminated", "deferred_interrupt", "deferred_requests", "finished"]
@@ -40,6 +41,12 @@ class Requests:
     def any(self) -> bool:
         """Whether there is one."""
         return bool(self._numbers)
+
+    def share(self, group: Group) -> None:
+        """Take over those of all processes of a group, which all call this."""
+        known = signal.SIGINT, signal.SIGTERM
+        said = group.gather([number in self._numbers for number in known]).any(axis=0)
+        self._numbers = [number for number, has_come in zip(known, said, strict=True) if has_come]
 
     def check(self) -> None:
         """Answer.

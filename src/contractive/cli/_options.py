@@ -19,8 +19,10 @@ __all__ = [
     "ColumnNames",
     "CorruptionName",
     "DATA",
+    "Coordinator",
     "Data",
     "DecayName",
+    "Distributed",
     "Engine",
     "KeepCheckpoints",
     "LabelsName",
@@ -31,6 +33,8 @@ __all__ = [
     "PICTURE_SIZE",
     "PenaltyName",
     "Preset",
+    "ProcessId",
+    "Processes",
     "ReadAheadWindows",
     "Run",
     "SmoothnessName",
@@ -181,6 +185,35 @@ ReadAheadWindows = Annotated[
         min=1,
         help="Windows of 64 MiB that are read before they are needed, of rows that are not in memory.",
         rich_help_panel="Data and files",
+    ),
+]
+_PROCESSES = "Several processes"
+Distributed = Annotated[
+    bool,
+    typer.Option(
+        "--distributed",
+        help="Train on every device of all processes that are started with it; each reads a part of the rows.",
+        rich_help_panel=_PROCESSES,
+    ),
+]
+Coordinator = Annotated[
+    str | None,
+    typer.Option(
+        "--coordinator",
+        metavar="HOST:PORT",
+        help="Where process 0 is and may listen.",
+        show_default="what Slurm, Open MPI or Kubernetes say",
+        rich_help_panel=_PROCESSES,
+    ),
+]
+Processes = Annotated[
+    int | None,
+    typer.Option("--processes", metavar="N", help="How many there are.", rich_help_panel=_PROCESSES),
+]
+ProcessId = Annotated[
+    int | None,
+    typer.Option(
+        "--process-id", metavar="I", help="Which one this is, from 0, which writes.", rich_help_panel=_PROCESSES
     ),
 ]
 LabelsName = Annotated[

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,9 +12,18 @@ import typer
 from ._data import in_memory, read_size
 from ._fitting import SIGNALS, Saving, draw, finish, fit_into
 from ._interrupts import deferred_requests
-from ._options import CheckpointEvery, KeepCheckpoints, ReadAheadWindows
+from ._options import (
+    CheckpointEvery,
+    Coordinator,
+    Distributed,
+    KeepCheckpoints,
+    Processes,
+    ProcessId,
+    ReadAheadWindows,
+)
 from ._report import run_source
 from ._settings import read_named
+from ._together import fit_along, joined
 from ._typed import image_shape as read_image_shape
 
 if TYPE_CHECKING:
@@ -38,6 +48,10 @@ def resume(
         typer.Option(metavar="SIZE", help="How much the process may take.", show_default="most of what is free"),
     ] = None,
     report: Annotated[bool, typer.Option("--report/--no-report", help="Write report.html at the end.")] = True,
+    distributed: Distributed = False,
+    coordinator: Coordinator = None,
+    processes: Processes = None,
+    process_id: ProcessId = None,
 ) -> None:
     """Go on with a training from the last checkpoint of its run folder, to the bits of one that was never stopped.
 
@@ -67,17 +81,23 @@ def resume(
     source = in_memory(source, estimator, read_size("--memory", memory), bool(about.get("streamed")), read_ahead)
     if not about.get("streamed") and isinstance(source.rows, RowReader):
         raise ValueError(f"{source.name!r} must fit in memory to go on with {str(run)!r}; it does not any more.")
+    if distributed and not about.get("streamed"):
+        raise ValueError(f"`--distributed` must not be given for {str(run)!r}, whose rows were all in memory; got it.")
     shown = None if job.get("image_shape") is None else str(job["image_shape"])
     shape = read_image_shape(shown, source.n_features, source.image_shape)
-    typer.echo(f"{run}: on from epoch {len(estimator.history_) + 1}")
-    with deferred_requests(*SIGNALS) as requests:
+    place = {"coordinator": coordinator, "processes": processes, "process_id": process_id}
+    group = joined(run, distributed=distributed, **place)
+    with deferred_requests(*SIGNALS) as requests, group or nullcontext():
+        if group is not None and not group.writes:
+            return fit_along(estimator, source, requests, group)
+        typer.echo(f"{run}: on from epoch {len(estimator.history_) + 1}")
         folder = RunFolder(run, going_on=[record._asdict() for record in estimator.history_])
         if max_epochs is not None:
             job = {**job, "parameters": {**job["parameters"], "max_epochs": max_epochs}}
             folder.write_config(job)
-        fit_into(folder, estimator, source, requests, saving)
+        fit_into(folder, estimator, source, requests, saving, group)
         draw(folder, estimator, shape)
-    finish(folder, estimator, source, job, shown, report=report)
+    return finish(folder, estimator, source, job, shown, report=report)
 
 
 def _last_checkpoint(run: Path) -> Any:

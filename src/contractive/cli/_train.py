@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,7 +19,9 @@ from ._options import (
     Activation,
     BadRows,
     CheckpointEvery,
+    Coordinator,
     CorruptionName,
+    Distributed,
     Engine,
     KeepCheckpoints,
     LayerModel,
@@ -27,9 +30,12 @@ from ._options import (
     OptimizerName,
     PenaltyName,
     Preset,
+    Processes,
+    ProcessId,
     ReadAheadWindows,
 )
 from ._settings import Settings, build_estimator, config_of, read_settings
+from ._together import fit_along, joined
 from ._typed import image_shape as read_image_shape
 from ._typed import whole_number
 
@@ -38,7 +44,7 @@ __all__ = ["train"]
 
 _NOT_PARAMETERS = frozenset(
     "data out model layer_model preset config image_shape array columns bad_rows memory report overwrite "
-    "checkpoint_every keep_checkpoints read_ahead".split()
+    "checkpoint_every keep_checkpoints read_ahead distributed coordinator processes process_id".split()
 )
 
 _MODEL, _PENALTY, _DENOISING, _STACK, _TRAINING, _STOPPING, _FILES = (
@@ -273,6 +279,10 @@ def train(
     checkpoint_every: CheckpointEvery = None,
     keep_checkpoints: KeepCheckpoints = 3,
     read_ahead: ReadAheadWindows = 1,
+    distributed: Distributed = False,
+    coordinator: Coordinator = None,
+    processes: Processes = None,
+    process_id: ProcessId = None,
     overwrite: Annotated[
         bool,
         typer.Option("--overwrite", help="Replace an older run folder of that name.", rich_help_panel=_FILES),
@@ -302,19 +312,23 @@ def train(
         raise ValueError("DATA must be given: a data set's name or a file, or `data` in --config; got none.")
     given = Given(data, array, columns, (skips or "refuse") if bad_rows is None else bad_rows.value)
     saving = Saving.read(checkpoint_every, keep_checkpoints)
-    source = in_memory(open_given(given), estimator, read_size("--memory", memory), streamed, read_ahead)
+    source = in_memory(open_given(given), estimator, read_size("--memory", memory), distributed or streamed, read_ahead)
     streamed = isinstance(source.rows, RowReader)
     shape = read_image_shape(image_shape, source.n_features, source.image_shape)
-    with deferred_requests(*SIGNALS) as requests:  # from the first file on, so that none is left behind
+    place = {"coordinator": coordinator, "processes": processes, "process_id": process_id}
+    group = joined(out, distributed=distributed, **place)
+    with deferred_requests(*SIGNALS) as requests, group or nullcontext():  # from the first file on: none is left behind
+        if group is not None and not group.writes:
+            return fit_along(estimator, source, requests, group)
         folder = RunFolder(out, overwrite=overwrite)
         try:
             job = config_of(source, given, image_shape, estimator, __version__, streamed=streamed)
             folder.write_config(job)
-            fit_into(folder, estimator, source, requests, saving)
+            fit_into(folder, estimator, source, requests, saving, group)
             draw(folder, estimator, shape)
         finally:
             folder.discard()
-    finish(folder, estimator, source, job, image_shape, report=report)
+    return finish(folder, estimator, source, job, image_shape, report=report)
 
 
 def _typed(context: typer.Context) -> dict[str, Any]:

@@ -14,9 +14,10 @@ from .._typing import Scalar
 from .._validation import check_weights
 from ..batched import as_floats, map_rows
 from ..corruption import Corruption
+from ..distributed import current
 from ..models import Model
 from ..objectives import Objective
-from ..sources import RowReader, blocks_ahead
+from ..sources import ArrayRows, RowReader, blocks_ahead
 from ..training import EpochRecord, Position, Trained, fresh_state, resolve_optimizer, train
 from ._base import precision, reconstruction_error
 from ._parameters import batch_size
@@ -79,6 +80,7 @@ def train_estimator(
     """Train, and leave in the estimator what has been learned after each epoch.
 
     The history that the estimator has goes on, and so does its optimiser's state where it is of the same optimiser.
+    In the block of a group of processes, all train together, and each reads what it needs of the rows.
 
     Args:
         estimator: its training parameters are used, its fitted attributes are set.
@@ -96,7 +98,8 @@ def train_estimator(
         FloatingPointError: if the cost is not finite; what the finished epochs learned stays.
         ValueError: if the parameters do not fit the number of rows.
     """
-    held_out, n_rows = None, rows.shape[0]
+    held_out, n_rows, group = None, rows.shape[0], current()
+    rows = rows if group is None else _as_reader(rows)
     if estimator.early_stopping and not partial_fit:
         (rows, weights), held_out = _split(rows, weights, estimator.validation_fraction, seed)
     weights = _with_mean_one(weights)
@@ -125,6 +128,7 @@ def train_estimator(
             epochs_done=len(estimator.history_),
             read_ahead=getattr(rows, "read_ahead", 1),
             position=position,
+            peers=group,
             validate=validate,
             offer=ongoing.offer,
             on_epoch=watch.finish_epoch,
@@ -169,6 +173,17 @@ def _with_state(position: Position, transformation: Any) -> Position:
     if [np.shape(leaf) for leaf in leaves] != [np.shape(leaf) for leaf in position.optimizer_state]:
         raise ValueError("`optimizer` must be the one that training began with; got another.")
     return position._replace(optimizer_state=jax.tree.unflatten(structure, position.optimizer_state))
+
+
+def _as_reader(rows: Any) -> RowReader:
+    """Rows as they are dealt to several processes.
+
+    Raises:
+        TypeError: if they are sparse.
+    """
+    if hasattr(rows, "toarray"):
+        raise TypeError("`X` must be dense where several processes train together; got sparse rows.")
+    return rows if isinstance(rows, RowReader) else ArrayRows("X", rows)
 
 
 def _rate(learning_rate: Any) -> Any:

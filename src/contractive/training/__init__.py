@@ -4,6 +4,7 @@ from ._engines import ENGINES, Engine, NativeEngine, make_engine, native_kernel
 from ._feeds import Feed, epoch_keys, epoch_order, make_feed
 from ._loop import EpochRecord, Position, Progress, Trained, train
 from ._optimizers import DECAYS, OPTIMIZERS, decayed_rate, resolve_optimizer
+from ._shared import Peers
 from ._step import TrainingState, fresh_state, initial_state, run_chunk, update
 from ._stream import stream_order
 
@@ -15,6 +16,7 @@ __all__ = [
     "EpochRecord",
     "Feed",
     "NativeEngine",
+    "Peers",
     "Position",
     "Progress",
     "Trained",

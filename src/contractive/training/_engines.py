@@ -14,6 +14,7 @@ from ..native import MAX_BATCH, Kernel, build_kernel
 from ..objectives import Objective
 from ..penalties import Contraction
 from ._optimizers import plain_rate
+from ._shared import SharedEngine
 from ._step import TrainingState, run_chunk
 
 __all__ = ["ENGINES", "Engine", "NativeEngine", "make_engine", "native_kernel"]
@@ -105,6 +106,7 @@ def make_engine(
     uint8_scale: float = 1,
     engine: str = "auto",
     weighted: bool = False,
+    shared: bool = False,
 ) -> Engine:
     """What trains.
 
@@ -117,10 +119,15 @@ def make_engine(
         uint8_scale: what a uint8 value is divided by.
         engine: one of `ENGINES`.
         weighted: whether rows have weights.
+        shared: whether all devices of all processes train together, which JAX does.
 
     Raises:
         ValueError: if `engine` is "native" and the kernel cannot do the job.
     """
+    if shared:
+        if engine == "native":
+            raise ValueError("`engine` must be 'jax' or 'auto' where several devices train together; got 'native'.")
+        return SharedEngine(objective, transformation, np.asarray(uint8_scale, model.dtype), batch_size)
     kernel = None
     if engine != "jax" and not weighted:
         kernel = native_kernel(model, objective, transformation, rows, batch_size)

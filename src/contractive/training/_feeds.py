@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy as np
 from ..sources import ReadAhead, RowReader, aligned_empty
 from ._engines import Engine
 from ._step import TrainingState
-from ._stream import Window, stream_order, window_rows
+from ._stream import Slots, Window, stream_order, window_rows
 
 __all__ = ["Feed", "Run", "epoch_keys", "epoch_order", "make_feed"]
 
@@ -67,6 +68,7 @@ def make_feed(
     shuffle: bool,
     seed: int,
     read_ahead: int = 1,
+    parts: Slots | None = None,
 ) -> Feed:
     """What gives an engine the rows.
 
@@ -78,9 +80,10 @@ def make_feed(
         shuffle: whether each epoch has an order of its own.
         seed: what the order and everything random depend on, with the epoch's number.
         read_ahead: windows of a reader that are read before they are needed, >= 1.
+        parts: for each device of this process the slots of a minibatch that it holds, of a reader's rows; None for all.
     """
     kind = _Streamed if isinstance(rows, RowReader) else _Sparse if hasattr(rows, "toarray") else _Resident
-    return kind(engine, rows, weights, batch_size, shuffle, seed, read_ahead)
+    return kind(engine, rows, weights, batch_size, shuffle, seed, read_ahead, parts)
 
 
 class _Feed:
@@ -95,9 +98,11 @@ class _Feed:
         shuffle: bool,
         seed: int,
         read_ahead: int,
+        parts: Slots | None,
     ):
         self._engine, self._rows, self._weights = engine, rows, weights
         self._batch_size, self._shuffle, self._seed, self._ahead = batch_size, shuffle, seed, read_ahead
+        self._parts = Slots(batch_size, [(0, batch_size)]) if parts is None else parts
         self._n_minibatches = -(-rows.shape[0] // batch_size)
         self._prepare()
 
@@ -177,7 +182,7 @@ class _Streamed(_Feed):
     def epoch(self, epoch: int, first: int = 0) -> Iterator[Run]:
         keys, per_window = self._keys(epoch), self._size // self._batch_size
         number = first // per_window
-        ahead = ReadAhead(self._read, self._windows(epoch, number), self._ahead)
+        ahead = ReadAhead(self._read, self._windows(epoch, number, self._parts), self._ahead)
         number, loaded, order, n_rows = number - 1, None, np.empty(0), 0
 
         def run(state: TrainingState, bounds: tuple[int, int]) -> TrainingState:
@@ -209,29 +214,32 @@ class _Streamed(_Feed):
     def row_numbers(self, epoch: int, minibatch: int) -> np.ndarray:
         """As for `Feed`."""
         number, place = divmod(minibatch, self._size // self._batch_size)
-        window = next(self._windows(epoch, number))
+        [window] = next(self._windows(epoch, number, Slots(self._batch_size, [(0, self._batch_size)])))
         read = np.concatenate([np.arange(*pair) for pair in window.ranges])
         return read[window.places[place][: window.n_rows - place * self._batch_size]]
 
-    def _windows(self, epoch: int, first: int) -> Iterator[Window]:
-        return stream_order(
-            self._rows, self._batch_size, shuffle=self._shuffle, seed=self._seed, epoch=epoch, first=first
-        )
+    def _windows(self, epoch: int, first: int, parts: Slots) -> Iterator[tuple[Window, ...]]:
+        """The windows of an epoch, each as what the parts hold of it."""
+        order = partial(stream_order, self._rows, self._batch_size, shuffle=self._shuffle, seed=self._seed, epoch=epoch)
+        return zip(*(order(first=first, slots=slots) for slots in parts.ranges), strict=True)
 
-    def _read(self, window: Window) -> tuple[Any, np.ndarray, int]:
+    def _read(self, windows: tuple[Window, ...]) -> tuple[Any, np.ndarray, int]:
         """A window's rows where the engine wants them, which of them each minibatch holds, and how many they are."""
-        stored = aligned_empty((self._size, self._rows.shape[1]), self._rows.dtype)
-        weights = None if self._weights is None else np.zeros(self._size)
-        done = 0
-        for start, stop in window.ranges.tolist():
-            stored[done : done + stop - start] = self._rows.read(start, stop)
-            if weights is not None and self._weights is not None:
-                weights[done : done + stop - start] = self._weights[start:stop]
-            done += stop - start
-        stored[done:] = 0
-        order = np.zeros((self._size // self._batch_size, self._batch_size), np.uint32)
-        order[: len(window.places)] = window.places
-        return self._engine.load(stored, weights), order, done
+        n_minibatches, slots = self._size // self._batch_size, self._parts.each
+        size = n_minibatches * slots  # rows of a part
+        stored = aligned_empty((len(windows) * size, self._rows.shape[1]), self._rows.dtype)
+        weights = None if self._weights is None else np.zeros(len(stored))
+        order = np.zeros((n_minibatches, len(windows), slots), np.uint32)
+        for part, window in enumerate(windows):
+            done = part * size
+            for start, stop in window.ranges.tolist():
+                stored[done : done + stop - start] = self._rows.read(start, stop)
+                if weights is not None and self._weights is not None:
+                    weights[done : done + stop - start] = self._weights[start:stop]
+                done += stop - start
+            stored[done : (part + 1) * size] = 0
+            order[: len(window.places), part, : window.places.shape[1]] = window.places
+        return self._engine.load(stored, weights), order.reshape(n_minibatches, -1), windows[0].n_rows
 
 
 def _in_minibatches(rows: np.ndarray, batch_size: int) -> np.ndarray:

@@ -13,6 +13,7 @@ from ..models import Model
 from ..objectives import Objective
 from ._engines import make_engine
 from ._feeds import Run, make_feed
+from ._shared import Peers, own_slots
 from ._step import TrainingState, initial_state
 
 __all__ = ["EpochRecord", "Position", "Progress", "Trained", "train"]
@@ -105,6 +106,7 @@ def train(
     epochs_done: int = 0,
     read_ahead: int = 1,
     position: Position | None = None,
+    peers: Peers | None = None,
     validate: Callable[[Model], float] | None = None,
     offer: Callable[[Callable[[], Position]], object] | None = None,
     on_epoch: Callable[[Trained], object] | None = None,
@@ -136,6 +138,8 @@ def train(
         read_ahead: windows of a `RowReader` that are read before they are needed, >= 1; the bits do not depend on it.
         position: where an earlier run stood, to go on from there, also within an epoch; `model`, `optimizer_state` and
             `epochs_done` are then its own.
+        peers: the processes that train together, which all call this with the same arguments; None for one alone. The
+            rows are then a `RowReader`, and what ends the training in one process ends it in all.
         offer: called before `on_chunk` and `on_epoch` with a function that copies where the run stands; it may be
             called until these return.
         validate: the mean reconstruction error of held-out rows, for the records.
@@ -148,7 +152,8 @@ def train(
         The trained model, the optimiser's state, one record an epoch and the engine.
 
     Raises:
-        ValueError: if `engine` is "native" and the kernel cannot do the job; as for `RowReader.read`.
+        ValueError: if `engine` is "native" and the kernel cannot do the job; if a minibatch has fewer rows than there
+            are devices that share it; as for `RowReader.read`.
         OSError: as for `RowReader.read`.
         FloatingPointError: if a cost is not finite; the message names epoch, minibatch and rows. What
             `on_epoch` got before stands.
@@ -180,18 +185,26 @@ def train(
         uint8_scale=uint8_scale,
         engine=engine,
         weighted=sample_weight is not None,
+        shared=peers is not None,
     )
     feed = make_feed(
-        runner, rows, sample_weight, batch_size=batch_size, shuffle=shuffle, seed=seed, read_ahead=read_ahead
+        runner,
+        rows,
+        sample_weight,
+        batch_size=batch_size,
+        shuffle=shuffle,
+        seed=seed,
+        read_ahead=read_ahead,
+        parts=None if peers is None else own_slots(batch_size),
     )
     history: list[EpochRecord] = []
     for epoch in range(epochs_done + 1, epochs_done + max_epochs + 1):
         start = time.perf_counter() - spent
-        chunks = _Chunks(epoch, n_rows, batch_size, start, partial(feed.row_numbers, epoch), on_chunk, offer)
+        chunks = _Chunks(epoch, n_rows, batch_size, start, partial(feed.row_numbers, epoch), on_chunk, offer, peers)
         with feed.epoch(epoch, first) as run:
             state, means, stopped = chunks.run(run, state, first)
         first, spent, seconds = 0, 0.0, time.perf_counter() - start
-        error = None if validate is None else validate(state.model)
+        error = None if validate is None else _error(validate, state.model, peers)
         record = EpochRecord(*_numbers(means), seconds, means.rows / seconds, error)
         history.append(record)
         if offer is not None:
@@ -199,13 +212,20 @@ def train(
         stopped |= (
             on_epoch is not None and on_epoch(Trained(state.model, state.optimizer_state, history, runner.name)) is True
         )
-        if stopped:
+        if stopped if peers is None else peers.gather([stopped]).any():
             break
     return Trained(state.model, state.optimizer_state, history, runner.name)
 
 
 def _numbers(progress: Progress) -> tuple[int, float, float]:
     return progress.epoch, progress.reconstruction_error, progress.jacobian_norm
+
+
+def _error(validate: Callable[[Model], float], model: Model, peers: Peers | None) -> float:
+    """The error of held-out rows; that of the first process, as others may compute another last digit."""
+    if peers is None:
+        return validate(model)
+    return float(peers.gather([validate(jax.tree.map(np.array, model))])[0, 0])
 
 
 def _position(state: TrainingState, epochs_done: int, minibatches_done: int, seconds: float) -> Position:
@@ -226,6 +246,7 @@ class _Chunks(NamedTuple):
         row_numbers: of a minibatch.
         on_chunk: as for `train`.
         offer: as for `train`.
+        peers: as for `train`.
     """
 
     epoch: int
@@ -235,6 +256,7 @@ class _Chunks(NamedTuple):
     row_numbers: Callable[[int], np.ndarray]
     on_chunk: Callable[[Progress], object] | None
     offer: Callable[[Callable[[], Position]], object] | None
+    peers: Peers | None
 
     def run(self, run: Run, state: TrainingState, done: int) -> tuple[TrainingState, Progress, bool]:
         """The state after the epoch, the means over it, and whether `on_chunk` ended it; `done` minibatches were."""
@@ -250,6 +272,9 @@ class _Chunks(NamedTuple):
             stopped = self.on_chunk is not None and self.on_chunk(progress) is True
             speed = (stop - done) / (time.perf_counter() - start)
             done, chunk = stop, max(1, min(16 * chunk, round(speed * _CHUNK_SECONDS)))
+            if self.peers is not None:  # all run the same programs, by the clock of the first
+                said = self.peers.gather([stopped, chunk])
+                stopped, chunk = bool(said[:, 0].any()), int(said[0, 1])
         return state, progress, stopped
 
     def _progress(self, state: TrainingState, done: int) -> Progress:

@@ -9,10 +9,22 @@ import numpy as np
 
 from ..sources import RowReader
 
-__all__ = ["Window", "stream_order", "window_rows"]
+__all__ = ["Slots", "Window", "stream_order", "window_rows"]
 
 _WINDOW_BYTES = 1 << 26  # of rows that are shuffled with each other: 64 MiB
 _BLOCK_BYTES = 1 << 20  # of rows that stay neighbours until then: 1 MiB, which disks read as fast as more
+
+
+class Slots(NamedTuple):
+    """Which places of each minibatch the devices of a process hold.
+
+    Args:
+        each: how many a device holds; the last ones of all may have fewer and are filled up.
+        ranges: of each device the first and the one after the last.
+    """
+
+    each: int
+    ranges: list[tuple[int, int]]
 
 
 class Window(NamedTuple):
