@@ -203,6 +203,10 @@ def test_every_parameter_is_an_option_and_nothing_else_is():
         "checkpoint_every",
         "keep_checkpoints",
         "read_ahead",
+        "distributed",
+        "coordinator",
+        "processes",
+        "process_id",
     }
     assert set(inspect.signature(train).parameters) - others == set(TYPED)
     assert set().union(*(parameters_of(name) for name, _ in MODELS.values())) == set(TYPED)

@@ -45,7 +45,7 @@ class Requests:
     def share(self, group: Group) -> None:
         """Take over those of all processes of a group, which all call this."""
         known = signal.SIGINT, signal.SIGTERM
-        said = group.gather([number in self._numbers for number in known]).any(axis=0)
+        said = group.gather([number in self._numbers for number in known]).max(axis=0).tolist()
         self._numbers = [number for number, has_come in zip(known, said, strict=True) if has_come]
 
     def check(self) -> None:

@@ -67,12 +67,12 @@ def join(
     jax.distributed.initialize(
         f"{host}:{port}",
         place.size,
-        place.index,
+        place.number,
         local_device_ids=place.device_ids,
         cluster_detection_method="deactivate",
         initialization_timeout=max(1, int(timeout)),
     )
-    return Group(place.index, place.size, Watch(connections, place.size, ended or _leave))
+    return Group(place.number, place.size, Watch(connections, place.size, ended or _leave))
 
 
 class Group:

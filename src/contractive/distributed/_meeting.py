@@ -31,14 +31,14 @@ class Place(NamedTuple):
         host: where process 0 is.
         port: where it listens until all have come.
         size: processes of the run.
-        index: this one's, from 0.
+        number: this one's, from 0.
         device_ids: which of the machine's accelerators are this process's own, or None for all.
     """
 
     host: str
     port: int
     size: int
-    index: int
+    number: int
     device_ids: list[int] | None = None
 
 
@@ -80,7 +80,7 @@ def meet(place: Place, timeout: float) -> tuple[dict[socket.socket, int], int]:
         OSError: if process 0 cannot listen.
         ValueError: if another one says another number of processes.
     """
-    return _wait_for_all(place, timeout) if place.index == 0 else _come(place, timeout)
+    return _wait_for_all(place, timeout) if place.number == 0 else _come(place, timeout)
 
 
 def _wait_for_all(place: Place, timeout: float) -> tuple[dict[socket.socket, int], int]:
@@ -140,7 +140,7 @@ def _come(place: Place, timeout: float) -> tuple[dict[socket.socket, int], int]:
                 ) from error
             time.sleep(0.2)
     with suppress(OSError):
-        connection.sendall(_HELLO.pack(_WORD, place.index, place.size))
+        connection.sendall(_HELLO.pack(_WORD, place.number, place.size))
         connection.settimeout(timeout + 5)  # process 0 gives up first, with the better words
         said = connection.recv(_PORT.size, socket.MSG_WAITALL)
         if len(said) == _PORT.size:

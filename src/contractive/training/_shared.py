@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import nullcontext
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import numpy as np
@@ -21,6 +21,7 @@ __all__ = ["Peers", "SharedEngine", "own_slots"]
 _AXIS = "data"
 
 
+@runtime_checkable
 class Peers(Protocol):
     """The processes that train together."""
 

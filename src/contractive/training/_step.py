@@ -132,14 +132,14 @@ def steps_of_chunk(
     """
     start, stop, n_rows, offset = bounds
     n_slots, dtype = order.shape[1], state.model.dtype
-    slots, batch_size, axis = jnp.arange(n_slots), n_slots, None
-    if share is not None:
-        batch_size, axis = share.batch_size, share.axis
-        slots = slots + n_slots * jax.lax.axis_index(axis)
+    batch_size, axis = (n_slots, None) if share is None else (share.batch_size, share.axis)
 
     def step(minibatch: Int[Array, ""], state: TrainingState) -> TrainingState:
         chosen = jax.lax.dynamic_index_in_dim(order, minibatch, keepdims=False)
         size = jnp.minimum(batch_size, n_rows - minibatch * batch_size)  # the last minibatch may be short
+        slots = jnp.arange(n_slots)
+        if axis is not None:
+            slots = slots + n_slots * jax.lax.axis_index(axis)
         row_weights = (slots < size).astype(dtype) / size.astype(dtype)
         if weights is not None:
             row_weights = row_weights * weights.at[chosen].get(mode="promise_in_bounds")
