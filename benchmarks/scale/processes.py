@@ -1,6 +1,6 @@
-"""Rows per second of two single-threaded processes that train together, beside one: python -m benchmarks.scale.processes.
+"""Rows per second of two single-threaded processes that train together, beside one.
 
-Each process has a core of its own (taskset) and 1,000 rows of every minibatch, so the two train on minibatches of 2,000.
+Each process has a core of its own (taskset) and 1,000 rows of every minibatch: two train on minibatches of 2,000.
 Rounds of one and of two take turns, so that what else the machine does falls on both; a round's speed is the median of
 its epochs but the first, which compiles.
 """

@@ -64,40 +64,48 @@ def resume(
     if not (run / _CONFIG).is_file():
         raise FileNotFoundError(f"{str(run)!r} must be a run folder with {_CONFIG}; it is none.")
     job = read_named(run / _CONFIG)
-    estimator = _last_checkpoint(run)
-    if max_epochs is not None:
-        if "max_epochs" not in estimator.get_params(deep=False):
-            raise ValueError(f"`--epochs` must not be given for a stack; got {max_epochs}.")
-        if max_epochs < len(estimator.history_):
-            done = len(estimator.history_)
-            raise ValueError(
-                f"`--epochs` must be at least the {done} that are finished in {str(run)!r}; got {max_epochs}."
-            )
-        estimator.set_params(max_epochs=max_epochs)
     known = job.get("data")
     about: Mapping[str, Any] = known if isinstance(known, Mapping) else {}
-    source = run_source(run, job)
-    _check_same(run, source, about)
-    source = in_memory(source, estimator, read_size("--memory", memory), bool(about.get("streamed")), read_ahead)
-    if not about.get("streamed") and isinstance(source.rows, RowReader):
-        raise ValueError(f"{source.name!r} must fit in memory to go on with {str(run)!r}; it does not any more.")
     if distributed and not about.get("streamed"):
         raise ValueError(f"`--distributed` must not be given for {str(run)!r}, whose rows were all in memory; got it.")
-    shown = None if job.get("image_shape") is None else str(job["image_shape"])
-    shape = read_image_shape(shown, source.n_features, source.image_shape)
     place = {"coordinator": coordinator, "processes": processes, "process_id": process_id}
-    group = joined(run, distributed=distributed, **place)
-    with deferred_requests(*SIGNALS) as requests, group or nullcontext():
-        if group is not None and not group.writes:
-            return fit_along(estimator, source, requests, group)
-        typer.echo(f"{run}: on from epoch {len(estimator.history_) + 1}")
-        folder = RunFolder(run, going_on=[record._asdict() for record in estimator.history_])
+    group = joined(run, distributed=distributed, **place)  # before the checkpoint is read, as that is JAX's already
+    with group or nullcontext():
+        estimator = _last_checkpoint(run)
         if max_epochs is not None:
-            job = {**job, "parameters": {**job["parameters"], "max_epochs": max_epochs}}
-            folder.write_config(job)
-        fit_into(folder, estimator, source, requests, saving, group)
-        draw(folder, estimator, shape)
+            _set_epochs(estimator, max_epochs, run)
+        source = run_source(run, job)
+        _check_same(run, source, about)
+        source = in_memory(source, estimator, read_size("--memory", memory), bool(about.get("streamed")), read_ahead)
+        if not about.get("streamed") and isinstance(source.rows, RowReader):
+            raise ValueError(f"{source.name!r} must fit in memory to go on with {str(run)!r}; it does not any more.")
+        shown = None if job.get("image_shape") is None else str(job["image_shape"])
+        shape = read_image_shape(shown, source.n_features, source.image_shape)
+        with deferred_requests(*SIGNALS) as requests:
+            if group is not None and not group.writes:
+                return fit_along(estimator, source, requests, group)
+            typer.echo(f"{run}: on from epoch {len(estimator.history_) + 1}")
+            folder = RunFolder(run, going_on=[record._asdict() for record in estimator.history_])
+            if max_epochs is not None:
+                job = {**job, "parameters": {**job["parameters"], "max_epochs": max_epochs}}
+                folder.write_config(job)
+            fit_into(folder, estimator, source, requests, saving, group)
+            draw(folder, estimator, shape)
     return finish(folder, estimator, source, job, shown, report=report)
+
+
+def _set_epochs(estimator: Any, max_epochs: int, run: Path) -> None:
+    """Let a training end at another epoch.
+
+    Raises:
+        ValueError: if it is past it, or has several ends.
+    """
+    if "max_epochs" not in estimator.get_params(deep=False):
+        raise ValueError(f"`--epochs` must not be given for a stack; got {max_epochs}.")
+    done = len(estimator.history_)
+    if max_epochs < done:
+        raise ValueError(f"`--epochs` must be at least the {done} that are finished in {str(run)!r}; got {max_epochs}.")
+    estimator.set_params(max_epochs=max_epochs)
 
 
 def _last_checkpoint(run: Path) -> Any:

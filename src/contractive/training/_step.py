@@ -6,6 +6,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
+from jax.flatten_util import ravel_pytree
 
 from .._typing import Array, Float, Int, RandomKey, Rows, RowWeights, Scalar, StoredRows, UInt32
 from ..batched import as_floats
@@ -98,7 +99,9 @@ def update(
 
     gradient, parts = jax.grad(cost, has_aux=True)(parameters)
     if axis is not None:  # all are linear in the weights of the rows
-        gradient, parts = jax.lax.psum((gradient, parts), axis)
+        # As one array: one message, and nothing of another size that could meet it where a process is gone.
+        flat, shaped = ravel_pytree((gradient, parts))
+        gradient, parts = shaped(jax.lax.psum(flat, axis))
     updates, optimizer_state = transformation.update(gradient, optimizer_state, parameters)
     return eqx.combine(eqx.apply_updates(parameters, updates), fixed), optimizer_state, parts
 
