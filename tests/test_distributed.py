@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from console import Outcome, assert_one_line, history, listing, without_report
+from contractive.distributed._watch import Watch
 from contractive.runs import checkpoint_paths
 from toys import QUICK_FLAGS
 
@@ -236,3 +237,53 @@ def test_slurm_says_where_a_process_stands(tmp_path: Path, monkeypatch: pytest.M
         monkeypatch.setenv(f"SLURM_{name}", value)
     assert found_place(None, None, None, 1) == Place("node003", 61441, 4, 2, [1])
     assert found_place("a:7", None, None, 1) == Place("a", 7, 4, 2, [1])
+
+
+@pytest.fixture
+def watched(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Watch, socket.socket, list[str]]]:
+    """What watches process 1 of 2 with little patience, process 1's end of the line, and what was said."""
+    for name, seconds in (("_EVERY", 0.05), ("_SILENCE", 0.6), ("_GRACE", 0.1)):
+        monkeypatch.setattr(f"contractive.distributed._watch.{name}", seconds)
+    here, there = socket.socketpair()
+    said: list[str] = []
+    watch = Watch({here: 1}, 2, said.append)
+    yield watch, there, said
+    watch.close()
+    there.close()
+
+
+def test_watch_says_who_hung_up(watched: tuple[Watch, socket.socket, list[str]]):
+    watch, there, said = watched
+    there.close()
+    watch.wait()
+    assert said == ["process 1 of 2 ended"]
+
+
+def test_watch_says_who_is_silent(watched: tuple[Watch, socket.socket, list[str]]):
+    watch, there, said = watched
+    for _ in range(10):
+        there.sendall(bytes(5))
+        time.sleep(0.1)
+    assert said == []
+    watch.wait()
+    assert said == ["process 1 of 2 has not answered for 0.6 s"]
+
+
+def test_watch_passes_on_who_is_gone(watched: tuple[Watch, socket.socket, list[str]]):
+    watch, there, said = watched
+    there.sendall(bytes([2, 0, 0, 0, 3]))
+    watch.wait()
+    assert said == ["process 3 of 2 ended"]
+
+
+@pytest.mark.parametrize("here", [True, False])
+def test_watch_lets_those_go_who_take_leave(watched: tuple[Watch, socket.socket, list[str]], here: bool):
+    watch, there, said = watched
+    if here:
+        watch.leave()
+    else:
+        there.sendall(bytes([1, 0, 0, 0, 0]))
+        there.close()
+    time.sleep(0.5)
+    assert said == []
+    assert not here or there.recv(1 << 10)[-5:] == bytes([1, 0, 0, 0, 0])

@@ -11,10 +11,12 @@ import time
 from contextlib import suppress
 from typing import NamedTuple
 
-# JAX's way to Slurm, Open MPI and Kubernetes has no other door than `initialize`, which would not let us meet first.
-from jax._src.clusters import ClusterEnv
-
 from .._validation import shown
+
+try:  # JAX's way to Slurm, Open MPI and Kubernetes: its public door, `initialize`, would not let us meet first
+    from jax._src.clusters import ClusterEnv
+except ImportError:  # another version of JAX: all is to be given
+    ClusterEnv = None
 
 __all__ = ["Place", "found_place", "meet"]
 
@@ -49,7 +51,7 @@ def found_place(coordinator: str | None, n_processes: int | None, process_id: in
         ValueError: if that is not enough or makes no sense.
     """
     device_ids = None
-    if None in (coordinator, n_processes, process_id):
+    if ClusterEnv is not None and None in (coordinator, n_processes, process_id):
         try:
             coordinator, n_processes, process_id, device_ids = ClusterEnv.auto_detect_unset_distributed_params(
                 coordinator, n_processes, process_id, None, None, max(1, int(timeout))

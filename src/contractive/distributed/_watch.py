@@ -42,20 +42,26 @@ class Watch:
 
     def leave(self) -> None:
         """Say that this process ends as it should, and watch no more."""
-        self._over.set()
-        self._thread.join(2 * _EVERY)
+        self._end()
         self._tell_all(_BYE)
-        self.close()
+        self._hang_up()
 
     def close(self) -> None:
         """Watch no more, and say nothing: the others take this process for gone."""
-        self._over.set()
-        for connection in self._peers:
-            connection.close()
+        self._end()
+        self._hang_up()
 
     def wait(self) -> None:
         """Wait until it is known which process is gone, at most so long as that can take."""
         self._said.wait(_SILENCE + 3 * _EVERY + _GRACE)
+
+    def _end(self) -> None:
+        self._over.set()
+        self._thread.join(2 * _EVERY)
+
+    def _hang_up(self) -> None:
+        for connection in [*self._peers]:
+            connection.close()
 
     def _run(self) -> None:
         sent = 0.0
@@ -63,46 +69,42 @@ class Watch:
             for connection in self._peers:
                 selector.register(connection, selectors.EVENT_READ)
             while not self._over.is_set():
-                if time.monotonic() - sent >= _EVERY:
-                    sent = time.monotonic()
+                now = time.monotonic()
+                if now - sent >= _EVERY:
+                    sent = now
                     self._tell_all(_ALIVE)
                 for key, _ in selector.select(0.1):
-                    connection = key.fileobj
-                    assert isinstance(connection, socket.socket)
-                    said = self._heard(connection)
-                    if said is None:
-                        selector.unregister(connection)
-                        del self._peers[connection]
-                    elif said:
-                        return self._gone(said)
-                for connection, index in self._peers.items():
-                    if time.monotonic() - self._seen[connection] > _SILENCE:
-                        return self._gone(f"process {index} of {self._size} has not answered for {_SILENCE:g} s", index)
+                    assert isinstance(key.fileobj, socket.socket)
+                    sign, gone = self._heard(key.fileobj)
+                    if sign == _GONE:
+                        return self._say(gone, "ended")
+                    if sign == _BYE:
+                        selector.unregister(key.fileobj)
+                        del self._peers[key.fileobj]
+                        key.fileobj.close()
+                for connection, number in self._peers.items():
+                    if now - self._seen[connection] > _SILENCE:
+                        return self._say(number, f"has not answered for {_SILENCE:g} s")
         return None
 
-    def _heard(self, connection: socket.socket) -> str | None:
-        """What is wrong, nothing, or None after a farewell."""
-        index = self._peers[connection]
+    def _heard(self, connection: socket.socket) -> tuple[int, int]:
+        """The sign that came, and who is gone."""
         try:
             said = connection.recv(_SIGN.size, socket.MSG_WAITALL)
         except OSError:
             said = b""
         if len(said) < _SIGN.size:
-            return f"process {index} of {self._size} ended"
+            return _GONE, self._peers[connection]
         self._seen[connection] = time.monotonic()
-        sign, gone = _SIGN.unpack(said)
-        if sign == _GONE:
-            return f"process {gone} of {self._size} ended"
-        return None if sign == _BYE else ""
+        return _SIGN.unpack(said)
 
-    def _gone(self, words: str, index: int | None = None) -> None:
+    def _say(self, number: int, what: str) -> None:
         if not self._over.wait(_GRACE):
-            gone = index if index is not None else int(words.split()[1])
-            self._tell_all(_GONE, gone)
-            self._ended(words)
+            self._tell_all(_GONE, number)
+            self._ended(f"process {number} of {self._size} {what}")
         self._said.set()
 
     def _tell_all(self, sign: int, gone: int = 0) -> None:
-        for connection in self._peers:
+        for connection in [*self._peers]:
             with suppress(OSError):  # whom it does not reach is found out by listening
                 connection.sendall(_SIGN.pack(sign, gone))
