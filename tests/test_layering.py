@@ -8,7 +8,8 @@ import contractive
 
 ORDER = """
     _typing _files _validation presets activations corruption losses models batched jacobian penalties objectives
-    geometry sampling native datasets sources serialization training supervised distributed estimators plots runs report cli
+    geometry sampling native datasets sources serialization training supervised distributed estimators plots runs report
+    cli
 """.split()
 HOMES = {
     "sklearn": {"datasets", "estimators"},
