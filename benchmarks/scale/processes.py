@@ -2,7 +2,7 @@
 
 Each process has a core of its own (taskset) and 1,000 rows of every minibatch: two train on minibatches of 2,000.
 Rounds of one and of two take turns, so that what else the machine does falls on both; a round's speed is the median of
-its epochs but the first, which compiles.
+its epochs but the first, which compiles. Writes `results/processes.json`.
 """
 
 from __future__ import annotations
@@ -16,13 +16,12 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from common import record
 
-RESULT = Path(__file__).parent / "results" / "processes.json"
 RUN = "from contractive.cli import main; main()"
 BATCH, FEATURES, UNITS = 1000, 784, 500  # rows of a minibatch for each process
 
@@ -68,10 +67,7 @@ def measured(n_rows: int, n_epochs: int, n_rounds: int) -> dict[str, Any]:
         "job": {"rows": n_rows, "features": FEATURES, "units": UNITS, "batch_a_process": BATCH, "epochs": n_epochs},
         "rows_per_second": speeds,
         "median": medians,
-        "ratio": medians["two"] / medians["one"],
-        "cores": len(os.sched_getaffinity(0)),
-        "load_average": os.getloadavg(),
-        "versions": {name: version(name) for name in ("jax", "numpy", "contractive")},
+        "ratio": round(medians["two"] / medians["one"], 3),
     }
 
 
@@ -81,12 +77,8 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=40_000)
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--out", type=Path, default=RESULT)
-    arguments = parser.parse_args()
-    result = measured(arguments.rows, arguments.epochs, arguments.rounds)
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.write_text(json.dumps(result, indent=2) + "\n")
-    print(json.dumps(result["median"] | {"ratio": result["ratio"]}))
+    options = parser.parse_args()
+    record("processes", measured(options.rows, options.epochs, options.rounds))
 
 
 if __name__ == "__main__":
