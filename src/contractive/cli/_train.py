@@ -290,8 +290,8 @@ def train(
 ) -> None:
     """Train an auto-encoder of the family and write a run folder.
 
-    The folder holds model.safetensors, config.json, history.jsonl (a line an epoch), curves.png, filters.png and
-    report.html.
+    The folder holds model.safetensors, config.json, history.jsonl (a line an epoch), curves.png, filters.png,
+    report.html and, of longer runs, checkpoints to go on from (`contractive resume`).
     """
     from ..runs import RunFolder
     from ..sources import RowReader
