@@ -13,7 +13,7 @@ from statistics import median
 from common import record, run, scratch, write_rows
 
 JOB = ["--components", 500, "--loss", "cross_entropy", "--optimizer", "sgd", "--batch-size", 100, "--no-report"]
-KINDS = {"memory": ("npy", "16GiB"), "npy": ("npy", "1GiB"), "parquet": ("parquet", "1GiB")}
+KINDS = {"memory": ("npy", "16GiB"), "npy": ("npy", "1.15GiB"), "parquet": ("parquet", "1.15GiB")}
 
 
 def main() -> None:
