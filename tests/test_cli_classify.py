@@ -110,7 +110,7 @@ def test_test_rows_are_looked_at_once_when_all_is_written(
 ):
     parts = [(ROWS + step, LABELS) for step in (0, 1, 2)]
     info = DatasetInfo("toy", "", None, lambda: parts, "regenerated")  # type: ignore[arg-type, return-value]
-    monkeypatch.setattr("contractive.sources.DATASETS", {"toy": info})
+    monkeypatch.setattr("contractive.sources._labeled.DATASETS", {"toy": info})
     seen: list[Any] = []
 
     def measure(estimator: Any, rows: np.ndarray, labels: np.ndarray, *, name: str) -> Measured:
@@ -131,7 +131,7 @@ def test_config_holds_data_parameters_and_versions(colors: Path):
     config = json.loads((colors / "run" / "config.json").read_text())
     assert config["model"] == "ManifoldTangentClassifier"
     data = {"name": "t.npz", "array": "X", "shape": [60, 6], "dtype": "float32", "labels": None, "n_labels": 12}
-    assert (config["data"], config["representation"]) == (data, "cae")
+    assert (config["data"], config["representation"]) == (config["data"] | data, "cae")
     assert config["parameters"] | {"n_tangents": 2, "random_state": 5, "unlabeled": ""} == config["parameters"]
     assert config["parameters"]["representation"]["parameters"]["n_components"] == 4
     assert "jax" in config["versions"]

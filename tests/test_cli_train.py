@@ -135,7 +135,8 @@ def test_interrupt_in_the_second_layer_keeps_the_finished_epochs(second_layer: "
     assert_one_line(outcome, "interrupted", f"run holds the {epochs} finished epochs", code=130)
     assert_holds_two_layers(tmp_path / "run", epochs)
     assert len(history(tmp_path / "run")) == epochs
-    assert sorted(listing(tmp_path / "run")) == ["config.json", "history.jsonl", "model.safetensors"]
+    expected = ["checkpoints", "checkpoints/000001.safetensors", "config.json", "history.jsonl", "model.safetensors"]
+    assert sorted(listing(tmp_path / "run")) == expected
 
 
 def test_cost_that_is_not_finite_later_keeps_the_finished_epochs_and_says_so(call: Call, tmp_path: Path):

@@ -209,6 +209,7 @@ def test_sigterm_in_the_first_epoch_leaves_a_checkpoint_to_go_on_from(long_job: 
     assert_same_run(tmp_path / "run", tmp_path / "whole")
 
 
+@pytest.mark.slow
 def test_ctrl_c_in_a_later_epoch_can_be_gone_on_from(long_job: list[object], tmp_path: Path):
     assert spawn(*long_job, "--out", "whole", folder=tmp_path).code == 0
     process = start(*long_job, "--out", "run", folder=tmp_path)
@@ -220,7 +221,7 @@ def test_ctrl_c_in_a_later_epoch_can_be_gone_on_from(long_job: list[object], tmp
     assert_same_run(tmp_path / "run", tmp_path / "whole")
 
 
-@pytest.mark.parametrize("delay", [0.0, 0.3, 1.1])
+@pytest.mark.parametrize("delay", [0.3, *(pytest.param(delay, marks=pytest.mark.slow) for delay in (0.0, 1.1))])
 def test_killed_run_goes_on(long_job: list[object], tmp_path: Path, delay: float):
     assert spawn(*long_job, "--out", "whole", folder=tmp_path).code == 0
     process = start(*long_job, "--out", "run", "--checkpoint-every", "0.1s", folder=tmp_path)
@@ -275,3 +276,17 @@ def test_training_stays_within_the_memory_that_it_is_given(tmp_path: Path):
     out = subprocess.run(words, cwd=tmp_path, check=True, capture_output=True, text=True).stdout
     assert "the rows are read again each epoch" in out
     assert int(out.split()[-1]) <= 1024
+
+
+def test_ctrl_c_that_comes_while_a_chunk_is_looked_at_is_answered_with_a_checkpoint(
+    call: Any, rows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def is_due(self: Checkpoints, n_epochs: int) -> bool:
+        if n_epochs == 1:  # it is too late for this chunk, whose signals have been looked at
+            os.kill(os.getpid(), signal.SIGINT)
+        return False
+
+    monkeypatch.setattr(Checkpoints, "is_due", is_due)
+    outcome = call("train", "x.npy", "--out", "run", *JOB)
+    assert_one_line(outcome._replace(out=""), "interrupted", "contractive resume run", code=130)
+    assert len(checkpoint_paths(tmp_path / "run")) == 1

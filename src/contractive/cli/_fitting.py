@@ -87,8 +87,7 @@ def fit_into(
 
             def follow(estimator: Any, event: Progress | EpochRecord) -> None:
                 n_epochs = len(estimator.history_)
-                if group is not None:
-                    requests.share(group)
+                requests.look(group)
                 if isinstance(event, EpochRecord):
                     folder.finish_epoch(event._asdict(), estimator.save)
                 is_last = n_epochs == total and (saving.was_asked_for or checkpoints.any_written)

@@ -23,30 +23,37 @@ class Terminated(Exception):
 
 
 class Requests:
-    """Signals that have come and wait for an answer."""
+    """Signals that have come and wait for an answer.
+
+    What is asked of it are those that were there at the last look, so that one that comes meanwhile is answered as a
+    whole, after the next look.
+    """
 
     def __init__(self) -> None:
-        self._numbers: list[int] = []
+        self._come: list[int] = []
+        self._seen: set[int] = set()
 
     def add(self, number: int, frame: object) -> None:
         """A signal's handler."""
-        self._numbers.append(number)
+        self._come.append(number)
+
+    def look(self, group: Group | None = None) -> None:
+        """See what has come, to any of a group's processes, which all call this."""
+        self._seen = set(self._come)
+        if group is not None:
+            known = signal.SIGINT, signal.SIGTERM
+            said = group.gather([number in self._seen for number in known]).max(axis=0).tolist()
+            self._seen = {number for number, has_come in zip(known, said, strict=True) if has_come}
 
     @property
     def to_terminate(self) -> bool:
         """Whether the machine is being taken away."""
-        return signal.SIGTERM in self._numbers
+        return signal.SIGTERM in self._seen
 
     @property
     def any(self) -> bool:
         """Whether there is one."""
-        return bool(self._numbers)
-
-    def share(self, group: Group) -> None:
-        """Take over those of all processes of a group, which all call this."""
-        known = signal.SIGINT, signal.SIGTERM
-        said = group.gather([number in self._numbers for number in known]).max(axis=0).tolist()
-        self._numbers = [number for number, has_come in zip(known, said, strict=True) if has_come]
+        return bool(self._seen)
 
     def check(self) -> None:
         """Answer.
@@ -60,7 +67,7 @@ class Requests:
 
 @contextmanager
 def deferred_requests(*numbers: int) -> Iterator[Requests]:
-    """Signals as requests that are answered where `check` is called.
+    """Signals as requests that are answered where they are looked at.
 
     Raised wherever Python happens to be inside JAX, a `KeyboardInterrupt` can be lost or end in a crash.
     """
@@ -77,7 +84,12 @@ def deferred_requests(*numbers: int) -> Iterator[Requests]:
 def deferred_interrupt() -> Iterator[Callable[[], None]]:
     """Ctrl-C as a request that is answered where the yielded function is called."""
     with deferred_requests(signal.SIGINT) as requests:
-        yield requests.check
+
+        def check() -> None:
+            requests.look()
+            requests.check()
+
+        yield check
 
 
 def finished(folder: RunFolder, estimator: Any) -> str:

@@ -57,7 +57,7 @@ def fit_along(estimator: Any, source: RowSource, requests: Requests, group: Grou
     """
 
     def follow(estimator: Any, event: object) -> None:
-        requests.share(group)
+        requests.look(group)
         requests.check()
 
     try:
