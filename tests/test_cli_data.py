@@ -12,6 +12,8 @@ from PIL import Image
 import contractive
 from console import history, weights
 
+pytestmark = pytest.mark.usefixtures("quickly_compiled")
+
 TABLE = np.random.default_rng(0).random((60, 4)).astype(np.float32)
 NAMES = ["a", "b", "c", "d"]
 TRAIN = ["--epochs", 2, "--components", 3, "--out", "run"]

@@ -137,6 +137,7 @@ def test_stacks_take_sparse_rows():
     assert bits(one) == bits(other)
 
 
+@pytest.mark.slow
 def test_a_big_sparse_matrix_never_is_dense():
     program = """
         import resource

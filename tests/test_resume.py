@@ -17,6 +17,8 @@ import pytest
 from console import Outcome, assert_one_line, history, interrupt, listing, spawn, start, weights
 from contractive.runs import Checkpoints, Every, RunFolder, checkpoint_paths
 
+pytestmark = pytest.mark.usefixtures("quickly_compiled")
+
 JOB = ["--components", 7, "--epochs", 3, "--batch-size", 10, "--seed", 1]
 TIMELESS = ("epoch", "reconstruction_error", "jacobian_norm", "validation_error")
 
@@ -221,7 +223,8 @@ def test_ctrl_c_in_a_later_epoch_can_be_gone_on_from(long_job: list[object], tmp
     assert_same_run(tmp_path / "run", tmp_path / "whole")
 
 
-@pytest.mark.parametrize("delay", [0.3, *(pytest.param(delay, marks=pytest.mark.slow) for delay in (0.0, 1.1))])
+@pytest.mark.slow
+@pytest.mark.parametrize("delay", [0.0, 0.3, 1.1])
 def test_killed_run_goes_on(long_job: list[object], tmp_path: Path, delay: float):
     assert spawn(*long_job, "--out", "whole", folder=tmp_path).code == 0
     process = start(*long_job, "--out", "run", "--checkpoint-every", "0.1s", folder=tmp_path)
