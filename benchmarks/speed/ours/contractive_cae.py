@@ -24,7 +24,7 @@ from contractive.jacobian import jacobian_frobenius_sq
 from contractive.models import AutoEncoder, initialize
 from contractive.objectives import Objective
 from contractive.penalties import Contraction
-from contractive.training import Engine, epoch_keys, epoch_order, initial_state, make_engine, resolve_optimizer
+from contractive.training import Chunk, Engine, epoch_keys, epoch_order, initial_state, make_engine, resolve_optimizer
 
 PRODUCT_SIDE = 4096
 SCALE = 256
@@ -73,14 +73,8 @@ class ContractiveAutoEncoder(Contender):
 
     def run_span(self, start: int, stop: int) -> Totals:
         """Train on some minibatches; the second number is left to `check`, as the loop reports norms, not squares."""
-        self._state = self._engine.run(
-            self._state,
-            self._loaded,
-            order=self._order,
-            bounds=(start, stop),
-            n_rows=len(self._rows),
-            keys=self._keys,
-        )
+        chunk = Chunk(self._order, (start, stop), len(self._rows), self._keys)
+        self._state = self._engine.run(self._state, self._loaded, chunk)
         return float(np.array(self._state.costs)[start:stop, 0].sum(dtype=np.float64)), 0.0
 
     def check(self, minibatches: int) -> Check:

@@ -21,7 +21,7 @@ from contractive.jacobian import jacobian_frobenius_sq
 from contractive.models import AutoEncoder, Stack, initialize
 from contractive.objectives import Objective
 from contractive.penalties import Contraction
-from contractive.training import epoch_keys, epoch_order, initial_state, make_engine, resolve_optimizer
+from contractive.training import Chunk, epoch_keys, epoch_order, initial_state, make_engine, resolve_optimizer
 
 
 class DeepExact(DeepContender):
@@ -52,14 +52,8 @@ class DeepExact(DeepContender):
 
     def run_span(self, start: int, stop: int) -> Totals:
         """Train on some minibatches; the second number is the sum of the squares of the reported mean norms."""
-        self._state = self._engine.run(
-            self._state,
-            self._loaded,
-            order=self._order,
-            bounds=(start, stop),
-            n_rows=len(self.data),
-            keys=self._keys,
-        )
+        chunk = Chunk(self._order, (start, stop), len(self.data), self._keys)
+        self._state = self._engine.run(self._state, self._loaded, chunk)
         error, norm = np.array(self._state.costs, np.float64)[start:stop].T
         return float(error.sum()), float((norm**2).sum())
 

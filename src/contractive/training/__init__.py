@@ -5,13 +5,14 @@ from ._feeds import Feed, epoch_keys, epoch_order, make_feed
 from ._loop import EpochRecord, Position, Progress, Trained, train
 from ._optimizers import DECAYS, OPTIMIZERS, decayed_rate, resolve_optimizer
 from ._shared import Peers
-from ._step import TrainingState, fresh_state, initial_state, run_chunk, update
+from ._step import Chunk, TrainingState, fresh_state, initial_state, run_chunk, update
 from ._stream import stream_order
 
 __all__ = [
     "DECAYS",
     "ENGINES",
     "OPTIMIZERS",
+    "Chunk",
     "Engine",
     "EpochRecord",
     "Feed",

@@ -15,7 +15,7 @@ from ..objectives import Objective
 from ..penalties import Contraction
 from ._optimizers import plain_rate
 from ._shared import SharedEngine
-from ._step import TrainingState, run_chunk
+from ._step import Chunk, TrainingState, run_chunk
 
 __all__ = ["ENGINES", "Engine", "NativeEngine", "make_engine", "native_kernel"]
 
@@ -39,27 +39,13 @@ class Engine(Protocol):
         """Rows where the engine wants them, with what each counts, 1 on average; None for all the same."""
         ...
 
-    def run(
-        self,
-        state: TrainingState,
-        loaded: Any,
-        *,
-        order: np.ndarray,
-        bounds: tuple[int, int],
-        n_rows: int,
-        keys: np.ndarray,
-        offset: int = 0,
-    ) -> TrainingState:
+    def run(self, state: TrainingState, loaded: Any, chunk: Chunk) -> TrainingState:
         """Train on some minibatches.
 
         Args:
             state: where to start; given up.
             loaded: the rows, as `load` gave them.
-            order: which rows each minibatch holds, of shape (minibatches, batch_size).
-            bounds: the first minibatch and the one after the last, both in `order`.
-            n_rows: how many places of `order` hold a row.
-            keys: what each minibatch of the epoch draws from; see `run_chunk`.
-            offset: which minibatch of the epoch the first in `order` is.
+            chunk: which minibatches, and of which rows.
         """
         ...
 
@@ -166,22 +152,16 @@ class JaxEngine:
         with jax.enable_x64(True) if self._dtype.itemsize == 8 else nullcontext():
             return jnp.asarray(rows), None if weights is None else jnp.asarray(weights)
 
-    def run(
-        self,
-        state: TrainingState,
-        loaded: Any,
-        *,
-        order: np.ndarray,
-        bounds: tuple[int, int],
-        n_rows: int,
-        keys: np.ndarray,
-        offset: int = 0,
-    ) -> TrainingState:
+    def run(self, state: TrainingState, loaded: Any, chunk: Chunk) -> TrainingState:
         """As for `Engine`: one call."""
         stored, weights = loaded
-        limits = jnp.asarray(np.array([*bounds, n_rows, offset], np.int32))
         return self._run(
-            state, stored=stored, weights=weights, order=jnp.asarray(order), bounds=limits, keys=jnp.asarray(keys)
+            state,
+            stored=stored,
+            weights=weights,
+            order=jnp.asarray(chunk.order),
+            bounds=jnp.asarray(chunk.limits),
+            keys=jnp.asarray(chunk.keys),
         )
 
 
@@ -203,24 +183,14 @@ class NativeEngine:
         """As for `Engine`; there are no weights."""
         return np.ascontiguousarray(rows, dtype=self._row_type)
 
-    def run(
-        self,
-        state: TrainingState,
-        loaded: np.ndarray,
-        *,
-        order: np.ndarray,
-        bounds: tuple[int, int],
-        n_rows: int,
-        keys: np.ndarray,
-        offset: int = 0,
-    ) -> TrainingState:
+    def run(self, state: TrainingState, loaded: np.ndarray, chunk: Chunk) -> TrainingState:
         """As for `Engine`."""
         model, costs = state.model, np.array(state.costs)
         assert isinstance(model, AutoEncoder)
         parameters = (np.asarray(model.weight), np.asarray(model.hidden_bias), np.asarray(model.visible_bias))
-        own = costs[offset : offset + len(order)]
-        order = np.ascontiguousarray(order)
-        parameters = self._kernel.run(parameters, loaded[:n_rows], order, own, bounds, **self._settings)
+        own = costs[chunk.offset : chunk.offset + len(chunk.order)]
+        rows, order = loaded[: chunk.n_rows], np.ascontiguousarray(chunk.order)
+        parameters = self._kernel.run(parameters, rows, order, own, chunk.bounds, **self._settings)
         weight, hidden_bias, visible_bias = map(jnp.array, parameters)
         model = AutoEncoder(weight, hidden_bias, visible_bias, activation=model.activation, loss=model.loss)
         return TrainingState(model, state.optimizer_state, jnp.array(costs))

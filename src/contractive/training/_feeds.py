@@ -11,7 +11,7 @@ import numpy as np
 
 from ..sources import ReadAhead, RowReader, aligned_empty
 from ._engines import Engine
-from ._step import TrainingState
+from ._step import Chunk, TrainingState
 from ._stream import Slots, Window, stream_order, window_rows
 
 __all__ = ["Feed", "Run", "epoch_keys", "epoch_order", "make_feed"]
@@ -130,9 +130,7 @@ class _Resident(_Feed):
     @contextmanager
     def epoch(self, epoch: int, first: int = 0) -> Iterator[Run]:
         order, keys, n_rows = self._order(epoch), self._keys(epoch), self._rows.shape[0]
-        yield lambda state, bounds: self._engine.run(
-            state, self._loaded, order=order, bounds=bounds, n_rows=n_rows, keys=keys
-        )
+        yield lambda state, bounds: self._engine.run(state, self._loaded, Chunk(order, bounds, n_rows, keys))
 
 
 class _Sparse(_Feed):
@@ -161,15 +159,9 @@ class _Sparse(_Feed):
         padding = size - len(chosen)
         stored = np.pad(self._rows[chosen].toarray(), ((0, padding), (0, 0)))
         weights = None if self._weights is None else np.pad(self._weights[chosen], (0, padding))
-        return self._engine.run(
-            state,
-            self._engine.load(stored, weights),
-            order=_in_minibatches(np.arange(size), self._batch_size),
-            bounds=(0, count),
-            n_rows=self._rows.shape[0] - start * self._batch_size,
-            keys=keys,
-            offset=start,
-        )
+        places = _in_minibatches(np.arange(size), self._batch_size)
+        chunk = Chunk(places, (0, count), self._rows.shape[0] - start * self._batch_size, keys, start)
+        return self._engine.run(state, self._engine.load(stored, weights), chunk)
 
 
 class _Streamed(_Feed):
@@ -194,15 +186,8 @@ class _Streamed(_Feed):
                     number, (loaded, order, n_rows) = number + 1, ahead.next()
                 offset = number * per_window
                 end = min(stop, offset + per_window)
-                state = self._engine.run(
-                    state,
-                    loaded,
-                    order=order,
-                    bounds=(start - offset, end - offset),
-                    n_rows=n_rows,
-                    keys=keys,
-                    offset=offset,
-                )
+                chunk = Chunk(order, (start - offset, end - offset), n_rows, keys, offset)
+                state = self._engine.run(state, loaded, chunk)
                 start = end
             return state
 

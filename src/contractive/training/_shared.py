@@ -13,7 +13,7 @@ import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from ..objectives import Objective
-from ._step import Share, TrainingState, steps_of_chunk
+from ._step import Chunk, Share, TrainingState, steps_of_chunk
 from ._stream import Slots
 
 __all__ = ["Peers", "SharedEngine", "own_slots"]
@@ -82,26 +82,16 @@ class SharedEngine:
         with jax.enable_x64(True) if self._dtype.itemsize == 8 else nullcontext():
             return self._dealt(rows, 0), None if weights is None else self._dealt(weights, 0)
 
-    def run(
-        self,
-        state: TrainingState,
-        loaded: Any,
-        *,
-        order: np.ndarray,
-        bounds: tuple[int, int],
-        n_rows: int,
-        keys: np.ndarray,
-        offset: int = 0,
-    ) -> TrainingState:
-        """As for `Engine`; `order` holds the slots of this process's devices, one device's after the other's."""
+    def run(self, state: TrainingState, loaded: Any, chunk: Chunk) -> TrainingState:
+        """As for `Engine`; the order holds the slots of this process's devices, one device's after the other's."""
         stored, weights = loaded
         return self._run(
             self._everywhere(state),
             stored=stored,
             weights=weights,
-            order=self._dealt(order, 1),
-            bounds=self._everywhere(np.array([*bounds, n_rows, offset], np.int32)),
-            keys=self._everywhere(keys),
+            order=self._dealt(chunk.order, 1),
+            bounds=self._everywhere(chunk.limits),
+            keys=self._everywhere(chunk.keys),
         )
 
     def _dealt(self, array: np.ndarray, axis: int) -> jax.Array:

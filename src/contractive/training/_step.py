@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax.flatten_util import ravel_pytree
 
@@ -14,7 +15,7 @@ from ..models import Model
 from ..objectives import Objective, Parts
 from ._optimizers import resumed_state
 
-__all__ = ["Share", "TrainingState", "fresh_state", "initial_state", "run_chunk", "steps_of_chunk", "update"]
+__all__ = ["Chunk", "Share", "TrainingState", "fresh_state", "initial_state", "run_chunk", "steps_of_chunk", "update"]
 
 
 class Share(NamedTuple):
@@ -27,6 +28,29 @@ class Share(NamedTuple):
 
     axis: str
     batch_size: int
+
+
+class Chunk(NamedTuple):
+    """Some minibatches of an epoch, one after the other.
+
+    Args:
+        order: which rows each minibatch holds, of shape (minibatches, batch_size).
+        bounds: the first minibatch and the one after the last, both in `order`.
+        n_rows: how many places of `order` hold a row.
+        keys: what each minibatch of the epoch draws from, as the words of a key.
+        offset: which minibatch of the epoch the first in `order` is.
+    """
+
+    order: np.ndarray
+    bounds: tuple[int, int]
+    n_rows: int
+    keys: np.ndarray
+    offset: int = 0
+
+    @property
+    def limits(self) -> np.ndarray:
+        """The `bounds` of `run_chunk`."""
+        return np.array([*self.bounds, self.n_rows, self.offset], np.int32)
 
 
 class TrainingState(NamedTuple):
