@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -86,7 +87,7 @@ def make_feed(
     return kind(engine, rows, weights, batch_size, shuffle, seed, read_ahead, parts)
 
 
-class _Feed:
+class _Feed(abc.ABC):
     """What all feeds are made of; the arguments are those of `make_feed`."""
 
     def __init__(
@@ -106,8 +107,16 @@ class _Feed:
         self._n_minibatches = -(-rows.shape[0] // batch_size)
         self._prepare()
 
+    @abc.abstractmethod
     def _prepare(self) -> None:
-        """What is done once, before the first epoch."""
+        """Do what is done once, before the first epoch."""
+
+    def _keys(self, epoch: int) -> np.ndarray:
+        return epoch_keys(self._n_minibatches, seed=self._seed, epoch=epoch)
+
+
+class _Whole(_Feed):
+    """Rows that are all there, in an order that is drawn at one go."""
 
     def row_numbers(self, epoch: int, minibatch: int) -> np.ndarray:
         """As for `Feed`."""
@@ -117,11 +126,8 @@ class _Feed:
     def _order(self, epoch: int) -> np.ndarray:
         return epoch_order(self._rows.shape[0], self._batch_size, shuffle=self._shuffle, seed=self._seed, epoch=epoch)
 
-    def _keys(self, epoch: int) -> np.ndarray:
-        return epoch_keys(self._n_minibatches, seed=self._seed, epoch=epoch)
 
-
-class _Resident(_Feed):
+class _Resident(_Whole):
     """Rows in memory: one chunk is one call."""
 
     def _prepare(self) -> None:
@@ -133,7 +139,7 @@ class _Resident(_Feed):
         yield lambda state, bounds: self._engine.run(state, self._loaded, Chunk(order, bounds, n_rows, keys))
 
 
-class _Sparse(_Feed):
+class _Sparse(_Whole):
     """Sparse rows: some minibatches at a time are made dense, always as many, so that one compiled step does."""
 
     @contextmanager

@@ -169,12 +169,11 @@ def train(
         [1, 2, 3]
     """
     n_rows, n_minibatches = rows.shape[0], -(-rows.shape[0] // batch_size)
-    if position is not None:
-        model, optimizer_state, epochs_done = position.model, position.optimizer_state, position.epochs_done
-    state = initial_state(model, transformation, n_minibatches, optimizer_state)
-    first, spent = 0, 0.0
-    if position is not None:
-        first, spent = position.minibatches_done, position.seconds
+    if position is None:
+        position = Position(epochs_done, 0, 0.0, np.empty((0, 2)), model, optimizer_state)
+    state = initial_state(position.model, transformation, n_minibatches, position.optimizer_state)
+    epochs_done, first, spent = position.epochs_done, position.minibatches_done, position.seconds
+    if first:
         state = state._replace(costs=state.costs.at[:first].set(position.costs))
     runner = make_engine(
         state.model,
