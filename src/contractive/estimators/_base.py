@@ -301,15 +301,21 @@ class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     def _description(self) -> dict[str, Any]:
         """All that a model file says of an estimator, but the model."""
         return {
-            "class": type(self).__name__,
+            **self._facts(),
             "parameters": plain_parameters(self, callables=True),
-            "engine": self.engine_,
-            "history": self.history_,
+            "best_epoch": vars(self).get("best_epoch_"),
+            "layers": [layer._description() for layer in vars(self).get("layers_", ())],
+        }
+
+    def _facts(self) -> dict[str, Any]:
+        """What is to be written down of a fitted estimator, or of one that is being fitted."""
+        return {
+            "class": type(self).__name__,
+            "engine": vars(self).get("engine_"),  # not known before the first epoch
+            "history": list(self.history_),  # which may grow while this is written
             "seed": self._seed,
             "n_features": self.n_features_in_,
             "feature_names": [*map(str, vars(self).get("feature_names_in_", ()))],
-            "best_epoch": vars(self).get("best_epoch_"),
-            "layers": [layer._description() for layer in vars(self).get("layers_", ())],
         }
 
     @property

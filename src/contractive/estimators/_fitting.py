@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -21,7 +20,7 @@ from ..sources import ArrayRows, RowReader, blocks_ahead
 from ..training import EpochRecord, Position, Trained, fresh_state, resolve_optimizer, train
 from ._base import precision, reconstruction_error
 from ._parameters import batch_size
-from ._snapshots import Ongoing, Resumed
+from ._snapshots import Ongoing, Resumed, held_by
 from ._streams import BLOCK_BYTES, held_out_blocks, rows_within
 
 if TYPE_CHECKING:
@@ -108,7 +107,7 @@ def train_estimator(
     ongoing, position = _begin(estimator, n_rows)
     watch = _Watch(estimator, ongoing)  # before the precision is set, as callbacks run in the user's own
     epochs_left = 0 if watch.is_over() else max_epochs - (len(estimator.history_) - ongoing.epochs_before)
-    with precision(model.dtype), _snapshots_of(estimator, ongoing):
+    with precision(model.dtype), held_by(estimator, "_ongoing", ongoing):
         position = position and _with_state(position, transformation)
         validate = None if held_out is None else _validation(objective, *held_out, uint8_scale, seed, model.dtype)
         estimator._optimizer_state = None
@@ -136,16 +135,6 @@ def train_estimator(
         )
         estimator._optimizer_state = jax.tree.map(np.array, trained.optimizer_state)
     watch.keep_best()
-
-
-@contextmanager
-def _snapshots_of(estimator: Any, ongoing: Ongoing) -> Iterator[None]:
-    """Let snapshots of an estimator be taken meanwhile."""
-    estimator._ongoing = ongoing
-    try:
-        yield
-    finally:
-        del estimator._ongoing
 
 
 def _begin(estimator: Any, n_rows: int) -> tuple[Ongoing, Position | None]:
@@ -283,7 +272,7 @@ class _Watch:
 
     def is_over(self) -> bool:
         """Whether the error of the held-out rows has not fallen for long enough."""
-        return 0 < self._estimator.n_iter_no_change <= self._ongoing.waited
+        return self._ongoing.waited >= self._estimator.n_iter_no_change
 
     def _compare(self, record: EpochRecord) -> None:
         error, ongoing = record.validation_error, self._ongoing

@@ -11,7 +11,6 @@ import numpy as np
 from ..models import wrap_callables
 from ..serialization import read_checkpoint, read_model
 from ..supervised import FineTuningRecord
-from ..training import EpochRecord
 from ._base import BaseAutoencoder, precision
 from ._base_classifier import BaseClassifier
 from ._contractive import ContractiveAutoencoder
@@ -19,7 +18,7 @@ from ._contractive_classifier import ContractiveClassifier
 from ._denoising import DenoisingAutoencoder
 from ._describe import OWN, dense_classifier, dense_model, own_model, restored_parameters
 from ._manifold_tangent import ManifoldTangentClassifier
-from ._snapshots import Snapshot, restored
+from ._snapshots import Snapshot, restore_facts, restored
 from ._stacked import StackedAutoencoder
 
 __all__ = ["ESTIMATORS", "load", "load_checkpoint", "make_estimator"]
@@ -188,12 +187,7 @@ def _fitted_classifier(description: dict[str, Any], arrays: dict[str, np.ndarray
 def _restore(estimator: Any, description: dict[str, Any], model: Any) -> None:
     """Give an estimator its fitted attributes, and those of its layers."""
     estimator.model_ = model
-    estimator.engine_ = description["engine"]
-    estimator.history_ = [EpochRecord(*record) for record in description["history"]]
-    estimator.n_features_in_ = description["n_features"]
-    estimator._seed, estimator._optimizer_state = description["seed"], None
-    if description["feature_names"]:
-        estimator.feature_names_in_ = np.array(description["feature_names"], dtype=object)
+    restore_facts(estimator, description)
     if description["best_epoch"] is not None:
         estimator.best_epoch_ = description["best_epoch"]
     if description["layers"]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import jax
@@ -13,7 +14,17 @@ from ..models import Model, Stack
 from ..training import EpochRecord, Position
 from ._describe import dense_model, model_arrays, model_outline, plain_parameters
 
-__all__ = ["LayerPlace", "Ongoing", "OngoingStack", "Resumed", "Snapshot", "restored", "snapshot"]
+__all__ = [
+    "LayerPlace",
+    "Ongoing",
+    "OngoingStack",
+    "Resumed",
+    "Snapshot",
+    "held_by",
+    "restore_facts",
+    "restored",
+    "snapshot",
+]
 
 _MODEL, _OPTIMIZER, _BEST, _COSTS, _LAYER, _BELOW = "model.", "optimizer.", "best.", "costs", "layer.", "below."
 
@@ -102,15 +113,7 @@ def snapshot(estimator: Any) -> Snapshot:
     ongoing: Ongoing | None = vars(estimator).get("_ongoing")
     if stack is None and ongoing is None:
         raise RuntimeError("a snapshot can be taken while `fit` calls the estimator's callbacks, not before or after.")
-    description = {
-        "class": type(estimator).__name__,
-        "parameters": plain_parameters(estimator),
-        "seed": estimator._seed,
-        "history": list(estimator.history_),  # which grows while this is written
-        "engine": vars(estimator).get("engine_"),
-        "n_features": estimator.n_features_in_,
-        "feature_names": [*map(str, vars(estimator).get("feature_names_in_", ()))],
-    }
+    description = {**estimator._facts(), "parameters": plain_parameters(estimator)}
     if stack is None:
         arrays, own = _of_one(ongoing)
         return Snapshot(arrays, description | own)
@@ -169,13 +172,7 @@ def restored(found: Snapshot, make: Any, fitted: Any) -> Any:
     """
     arrays, description = found
     estimator = make(description["class"], description["parameters"])
-    estimator.history_ = [EpochRecord(*record) for record in description["history"]]
-    estimator._seed, estimator.n_features_in_ = description["seed"], description["n_features"]
-    estimator._optimizer_state = None
-    if description["engine"] is not None:
-        estimator.engine_ = description["engine"]
-    if description["feature_names"]:
-        estimator.feature_names_in_ = np.array(description["feature_names"], dtype=object)
+    restore_facts(estimator, description)
     if "layers" in description:
         layers, place = _layers(found, make, fitted), LayerPlace(*description["place"])
         estimator._resumed_stack = OngoingStack(layers, place)
@@ -186,6 +183,27 @@ def restored(found: Snapshot, make: Any, fitted: Any) -> Any:
         estimator._resumed = _resumed(arrays, description)
         estimator.model_ = estimator._resumed.position.model
     return estimator
+
+
+def restore_facts(estimator: Any, description: Mapping[str, Any]) -> None:
+    """Give an estimator what `BaseAutoencoder._facts` said."""
+    estimator.history_ = [EpochRecord(*record) for record in description["history"]]
+    estimator._seed, estimator.n_features_in_ = description["seed"], description["n_features"]
+    estimator._optimizer_state = None
+    if description["engine"] is not None:
+        estimator.engine_ = description["engine"]
+    if description["feature_names"]:
+        estimator.feature_names_in_ = np.array(description["feature_names"], dtype=object)
+
+
+@contextmanager
+def held_by(estimator: Any, name: str, value: Any) -> Iterator[None]:
+    """An attribute of an estimator for as long as something trains, so that snapshots can be taken meanwhile."""
+    setattr(estimator, name, value)
+    try:
+        yield
+    finally:
+        delattr(estimator, name)
 
 
 def _layers(found: Snapshot, make: Any, fitted: Any) -> list[Any]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -21,7 +20,7 @@ from ._contractive import ContractiveAutoencoder
 from ._fitting import Callback, call_all, checked_weights, draw_seed, train_estimator
 from ._parameters import check_closed_form, check_penalties, check_training, make_objective
 from ._single import SingleAutoencoder
-from ._snapshots import LayerPlace, OngoingStack
+from ._snapshots import LayerPlace, OngoingStack, held_by
 from ._streams import EncodedRows
 
 if TYPE_CHECKING:
@@ -149,7 +148,7 @@ class StackedAutoencoder(BaseAutoencoder):
                 return self
         vars(self).pop("_resumed_stack", None)
         if self.joint_epochs:
-            with self._snapshots_with(layers, LayerPlace(len(layers), len(self.history_), 0)):
+            with held_by(self, "_ongoing_stack", OngoingStack(layers, LayerPlace(len(layers), len(self.history_), 0))):
                 self._train_jointly(rows, weights, max_epochs=self.joint_epochs)
         return self
 
@@ -249,15 +248,15 @@ class StackedAutoencoder(BaseAutoencoder):
         """Checked rows, weights and the layers to train, once all parameters are in their ranges."""
         self._check_parameters()
         resumed = vars(self).get("_resumed_stack")
-        if not going_on and resumed is None:
+        goes_on = going_on or resumed is not None
+        if not goes_on:
             self._forget()
         unit_interval = LOSSES[self._first().loss].unit_interval
         dtype = self.model_.dtype if going_on else None
-        if resumed is not None:
-            rows = self._checked(X, reset=False, dtype=dtype, min_rows=min_rows, unit_interval=unit_interval)
-            return rows, checked_weights(sample_weight, rows.shape[0]), resumed.layers
-        rows = self._checked(X, reset=not going_on, dtype=dtype, min_rows=min_rows, unit_interval=unit_interval)
+        rows = self._checked(X, reset=not goes_on, dtype=dtype, min_rows=min_rows, unit_interval=unit_interval)
         weights = checked_weights(sample_weight, rows.shape[0])
+        if resumed is not None:
+            return rows, weights, resumed.layers
         rng = check_random_state(self.random_state)
         fresh: list[Any] = [clone(layer) for layer in self._checked_layers()]
         for layer in fresh:
@@ -297,7 +296,7 @@ class StackedAutoencoder(BaseAutoencoder):
         own_callbacks = layer.callbacks
         layer.set_params(callbacks=[*(own_callbacks or ()), follow])
         try:
-            with self._snapshots_with(all_layers, place):
+            with held_by(self, "_ongoing_stack", OngoingStack(all_layers, place)):
                 fit(codes, sample_weight=sample_weight)
         except (TypeError, ValueError) as error:
             if number == 0:
@@ -307,15 +306,6 @@ class StackedAutoencoder(BaseAutoencoder):
             layer.set_params(callbacks=own_callbacks)
         self._take_over([*layers, layer, *above])  # early stopping may have gone back to better weights
         return stopped
-
-    @contextmanager
-    def _snapshots_with(self, layers: list[Any], place: LayerPlace) -> Iterator[None]:
-        """Let snapshots be taken meanwhile."""
-        self._ongoing_stack = OngoingStack(layers, place)
-        try:
-            yield
-        finally:
-            del self._ongoing_stack
 
     def _take_over(self, layers: list[Any]) -> None:
         self.layers_, self.model_ = layers, Stack(tuple(layer.model_ for layer in layers))
