@@ -321,3 +321,10 @@ def test_pickle_under_a_numpy_name_is_never_unpickled(tmp_path: Path):
         with refusal(ValueError, path, "plain numbers"):
             open_rows(path)
     assert not sprung.exists()
+
+
+def test_columns_of_a_folder_of_pictures_are_refused(tmp_path: Path):
+    pictures = pytest.importorskip("PIL.Image")
+    pictures.fromarray(np.zeros((2, 2), np.uint8)).save(tmp_path / "a.png")
+    with pytest.raises(ValueError, match="--columns must go with tables"):
+        open_rows(str(tmp_path), columns=["a"])

@@ -36,7 +36,7 @@ else:
         b"RIFF": WebPImageFile,
     }
 
-__all__ = ["ImageRows", "is_picture", "open_images"]
+__all__ = ["ImageRows", "is_picture", "open_images", "pictures_in"]
 
 _ENDINGS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 _MOST_PIXELS = 64_000_000
@@ -111,7 +111,7 @@ def open_images(pictures: str | Path | Sequence[str | Path], name: str) -> Image
     """
     if not _FORMATS:
         raise ImportError("pictures need Pillow: pip install contractive[data]", name="PIL")
-    paths = sorted(_within(pictures)) if isinstance(pictures, str | Path) else [str(path) for path in pictures]
+    paths = pictures_in(pictures) if isinstance(pictures, str | Path) else [str(path) for path in pictures]
     if not paths:
         raise ValueError(
             f"{name!r} must hold pictures ({', '.join(_ENDINGS)}); it holds none. "
@@ -132,6 +132,11 @@ def is_picture(path: str | Path) -> bool:
         (True, False)
     """
     return str(path).lower().endswith(_ENDINGS)
+
+
+def pictures_in(folder: str | Path) -> list[str]:
+    """The pictures that `open_images` takes of a folder, in its order."""
+    return sorted(_within(folder))
 
 
 def _within(folder: str | Path) -> Iterator[str]:

@@ -18,7 +18,7 @@ from ._base import ArrayRows, RowReader
 from ._compose import Shards
 from ._csv import open_csv
 from ._idx import open_idx
-from ._images import is_picture, open_images
+from ._images import is_picture, open_images, pictures_in
 from ._npy import open_npy
 from ._npz import open_npz
 
@@ -87,8 +87,7 @@ def open_rows(
     if array is not None and Path(data).suffix != ".npz":
         raise ValueError(f"--array must go with a .npz file; got {data!r}.")
     if data in DATASETS:
-        if columns is not None:
-            raise ValueError(f"--columns must go with tables; got {data!r}.")
+        _check_columns(data, [data], columns)
         info = DATASETS[data]
         return RowSource(data, info.load()[0][0], info.image_shape)
     rows = _open(data, array, columns, lenient)
@@ -142,10 +141,9 @@ def _open(data: str, array: str | None, columns: Sequence[str] | None, lenient: 
         files = sorted(glob.glob(data))
         if not files:
             raise FileNotFoundError(f"{data!r} matches no file.")
+    _check_columns(data, files, columns)
     if all(map(is_picture, files)):
-        return open_images(path if path.is_dir() else files, data)
-    if columns is not None and not all(_takes_columns(file) for file in files):
-        raise ValueError(f"--columns must go with tables; got {data!r}.")
+        return open_images(files, data)
     readers = [_open_file(file, None, columns, lenient) for file in files]
     return Shards(data, [_as_shard(file, reader) for file, reader in zip(files, readers, strict=True)])
 
@@ -158,7 +156,7 @@ def _in_folder(path: Path) -> list[str]:
     """
     found = sorted(str(file) for file in path.iterdir() if file.is_file() and not file.name.startswith("."))
     kinds = {kind: [file for file in found if _kind(file) == kind] for kind in map(_kind, found) if kind}
-    pictures = [str(file) for file in sorted(path.rglob("*")) if is_picture(file)]
+    pictures = pictures_in(path)
     kinds |= {"pictures": pictures} if pictures else {}
     if len(kinds) != 1:
         got = f"{', '.join(sorted(kinds))}; name the files with a pattern" if kinds else "none; name another"
@@ -174,8 +172,14 @@ def _kind(file: str) -> str | None:
     return suffix if suffix in (".npy", ".npz", *_TABLES, *_TEXTS) else None
 
 
-def _takes_columns(file: str) -> bool:
-    return Path(file).suffix in (*_TABLES, *_TEXTS)
+def _check_columns(data: str, files: Sequence[str], columns: Sequence[str] | None) -> None:
+    """Refuse columns of what has none.
+
+    Raises:
+        ValueError: if some are named and not all of the files are tables.
+    """
+    if columns is not None and not all(Path(file).suffix in (*_TABLES, *_TEXTS) for file in files):
+        raise ValueError(f"--columns must go with tables; got {data!r}.")
 
 
 def _open_file(data: str, array: str | None, columns: Sequence[str] | None, lenient: bool) -> np.ndarray | RowReader:
@@ -186,8 +190,7 @@ def _open_file(data: str, array: str | None, columns: Sequence[str] | None, leni
             f"{data!r} is neither a data set nor a file. Known data sets: {', '.join(sorted(DATASETS))}; "
             f"files must end in {_ENDINGS}."
         )
-    if columns is not None and not _takes_columns(data):
-        raise ValueError(f"--columns must go with tables; got {data!r}.")
+    _check_columns(data, [data], columns)
     if path.suffix in _TABLES:
         return _TABLES[path.suffix](data, columns)
     if path.suffix in _TEXTS:
