@@ -102,7 +102,7 @@ def test_other_data_than_training_began_with_is_refused(refused: Any, stopped: P
 
 def test_data_that_is_gone_is_named(refused: Any, stopped: Path, rows: Path):
     rows.unlink()
-    refused(["resume", "run"], ["'x.npy'", "gone"])
+    refused(["resume", "run"], ["'x.npy'", "gone", "Put it back"])
 
 
 def test_folder_that_is_no_run_is_refused(refused: Any, tmp_path: Path):

@@ -28,6 +28,7 @@ __all__ = [
     "LabelsName",
     "LayerModel",
     "LossName",
+    "MemorySize",
     "ModelName",
     "OptimizerName",
     "PICTURE_SIZE",
@@ -184,6 +185,16 @@ ReadAheadWindows = Annotated[
         "--read-ahead",
         min=1,
         help="Windows of 64 MiB that are read before they are needed, of rows that are not in memory.",
+        rich_help_panel="Data and files",
+    ),
+]
+MemorySize = Annotated[
+    str | None,
+    typer.Option(
+        "--memory",
+        metavar="SIZE",
+        help="How much the process may take, 2GiB say; rows that do not fit are read again each epoch.",
+        show_default="most of what is free",
         rich_help_panel="Data and files",
     ),
 ]

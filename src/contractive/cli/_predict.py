@@ -92,7 +92,10 @@ def predict(
 
     RUN is what `classify` made.
     """
+    import numpy as np
+
     from ..estimators import BaseClassifier
+    from ..sources import blocks_ahead
 
     _check_out(out, overwrite)
     estimator = _load(run)
@@ -101,10 +104,6 @@ def predict(
         raise ValueError(
             f"`RUN` must hold a classifier; got a {kind} in {str(run)!r}. Use `contractive encode` for its codes."
         )
-    import numpy as np
-
-    from ..sources import blocks_ahead
-
     label = estimator.predict_proba if proba else estimator.predict
     rows = as_reader(open_given(Given(data, array, columns)))
     found = np.concatenate([label(block) for block in blocks_ahead(rows, _BLOCK_BYTES)])
@@ -202,7 +201,8 @@ def _write_each(
                 writer.write(function(named))
             else:
                 made = np.full((len(block), width) if width else len(block), np.nan, dtype)
-                made[good] = function(named) if len(good) else made[good]
+                if len(good):
+                    made[good] = function(named)
                 writer.write(made)
             n_bad += len(block) - len(good)
             done += len(block)

@@ -18,12 +18,15 @@ from ._typed import image_shape as read_image_shape
 if TYPE_CHECKING:
     from ..sources import RowSource
 
-__all__ = ["REPORT", "report", "run_source", "write_run_report"]
+__all__ = ["CONFIG", "REPORT", "report", "run_source", "write_run_report"]
 
 REPORT = "report.html"
 """What the page is called in a run folder."""
 
-_CONFIG = "config.json"
+CONFIG = "config.json"
+"""What the settings of a run are called in its folder."""
+
+_NOTHING_TYPED = Given("")
 
 
 def report(
@@ -73,9 +76,10 @@ def report(
     if (out is not None or run.is_file()) and path.exists() and not overwrite:
         raise FileExistsError(f"{str(path)!r} exists; choose another --out or pass --overwrite to replace it.")
     estimator = load_autoencoder(run, " Report the run of its representation.")
-    config = read_named(folder / _CONFIG) if (folder / _CONFIG).is_file() else {}
+    config = read_named(folder / CONFIG) if (folder / CONFIG).is_file() else {}
     typed = Given(data or "", array, columns, bad_rows.value)
-    source = run_source(run, config, typed) if data is None else open_given(typed)
+    remedy = f"Name the rows: contractive report {run} DATA."
+    source = run_source(run, config, typed, remedy=remedy) if data is None else open_given(typed)
     shown = image_shape
     if shown is None and data is None and config.get("image_shape") is not None:
         shown = str(config["image_shape"])
@@ -132,19 +136,17 @@ def _title(run: Path) -> str:
     return run.resolve().name if run.is_dir() else run.stem
 
 
-def run_source(run: Path, config: Mapping[str, Any], typed: Given | None = None) -> RowSource:
+def run_source(run: Path, config: Mapping[str, Any], typed: Given = _NOTHING_TYPED, *, remedy: str) -> RowSource:
     """The rows that a run was trained on; what else was typed of them counts most.
 
     Raises:
-        FileNotFoundError: if the run's data is gone.
-        ValueError: if the run does not say which it is.
+        FileNotFoundError: if the run's data is gone; the message ends in the remedy.
+        ValueError: if the run does not say which it is; likewise.
     """
-    typed = typed or Given("")
     known = config.get("data")
     name = known.get("name") if isinstance(known, Mapping) else known
-    remedy = f"Name the rows: contractive report {run} DATA."
     if not isinstance(name, str):
-        raise ValueError(f"{str(run)!r} has no {_CONFIG} that names its data. {remedy}")
+        raise ValueError(f"{str(run)!r} has no {CONFIG} that names its data. {remedy}")
     about = known if isinstance(known, Mapping) else config
     skips = "skip" in (typed.bad_rows, about.get("bad_rows"))
     own = Given(

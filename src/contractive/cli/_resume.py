@@ -17,11 +17,12 @@ from ._options import (
     Coordinator,
     Distributed,
     KeepCheckpoints,
+    MemorySize,
     Processes,
     ProcessId,
     ReadAheadWindows,
 )
-from ._report import run_source
+from ._report import CONFIG, run_source
 from ._settings import read_named
 from ._together import fit_along, joined
 from ._typed import image_shape as read_image_shape
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
     from ..sources import RowSource
 
 __all__ = ["resume"]
-
-_CONFIG = "config.json"
 
 
 def resume(
@@ -43,10 +42,7 @@ def resume(
     checkpoint_every: CheckpointEvery = None,
     keep_checkpoints: KeepCheckpoints = 3,
     read_ahead: ReadAheadWindows = 1,
-    memory: Annotated[
-        str | None,
-        typer.Option(metavar="SIZE", help="How much the process may take.", show_default="most of what is free"),
-    ] = None,
+    memory: MemorySize = None,
     report: Annotated[bool, typer.Option("--report/--no-report", help="Write report.html at the end.")] = True,
     distributed: Distributed = False,
     coordinator: Coordinator = None,
@@ -61,9 +57,9 @@ def resume(
     from ..sources import RowReader
 
     saving = Saving.read(checkpoint_every, keep_checkpoints)
-    if not (run / _CONFIG).is_file():
-        raise FileNotFoundError(f"{str(run)!r} must be a run folder with {_CONFIG}; it is none.")
-    job = read_named(run / _CONFIG)
+    if not (run / CONFIG).is_file():
+        raise FileNotFoundError(f"{str(run)!r} must be a run folder with {CONFIG}; it is none.")
+    job = read_named(run / CONFIG)
     known = job.get("data")
     about: Mapping[str, Any] = known if isinstance(known, Mapping) else {}
     if distributed and not about.get("streamed"):
@@ -74,7 +70,7 @@ def resume(
         estimator = _last_checkpoint(run)
         if max_epochs is not None:
             _set_epochs(estimator, max_epochs, run)
-        source = run_source(run, job)
+        source = run_source(run, job, remedy="Put it back to go on.")
         _check_same(run, source, about)
         source = in_memory(source, estimator, read_size("--memory", memory), bool(about.get("streamed")), read_ahead)
         if not about.get("streamed") and isinstance(source.rows, RowReader):

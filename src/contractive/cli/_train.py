@@ -26,6 +26,7 @@ from ._options import (
     KeepCheckpoints,
     LayerModel,
     LossName,
+    MemorySize,
     ModelName,
     OptimizerName,
     PenaltyName,
@@ -253,15 +254,7 @@ def train(
             rich_help_panel=_FILES,
         ),
     ] = None,
-    memory: Annotated[
-        str | None,
-        typer.Option(
-            metavar="SIZE",
-            help="How much the process may take, 2GiB say; rows that do not fit are read again each epoch.",
-            show_default="most of what is free",
-            rich_help_panel=_FILES,
-        ),
-    ] = None,
+    memory: MemorySize = None,
     image_shape: Annotated[
         str | None,
         typer.Option(
