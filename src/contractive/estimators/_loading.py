@@ -112,6 +112,7 @@ def load_checkpoint(path: str | Path) -> Any:
         >>> import numpy as np, tempfile
         >>> from contractive.estimators import snapshot
         >>> from contractive.serialization import write_checkpoint
+        >>> from contractive.training import EpochRecord
         >>> X = np.random.RandomState(0).rand(20, 4)
         >>> cae = ContractiveAutoencoder(n_components=2, max_epochs=4, random_state=0)
         >>> with tempfile.TemporaryDirectory() as folder:
