@@ -14,6 +14,7 @@ __all__ = ["candidates_of", "grid"]
 _RATES = {"classifier.learning_rate": (1e-4, 3e-4, 1e-3)}
 _ONE_LAYER = {"classifier.learning_rate": (1e-3, 3e-3)}
 _DEPTHS = {"layers.*.contraction": (0.03, 0.1, 0.3, 1.0), **_RATES}
+_FALLING = {("classifier.learning_rate", "classifier.learning_rate_decay"): ((1e-3, "linear"),)}
 _FEW = {"classifier.learning_rate": (0.1, 0.3)}
 
 Path = str | tuple[str, ...]  # of one setting, or of several that change together
@@ -33,7 +34,7 @@ GRIDS: Mapping[str, Mapping[str, Mapping[Any, tuple[Any, ...]]]] = {
         "ae-wd": {"layers.0.weight_decay": (1e-3, 1e-2)},
         "ae": _ONE_LAYER,
     },
-    "icml2011-table2": {"*": _DEPTHS},
+    "icml2011-table2": {"rect": {}, "*": {"layers.*.contraction": (0.1, 0.3, 1.0), **_FALLING}},
     "mtc-table2": {
         "cae+h-all": _ONE_LAYER,
         "mtc-all": {"classifier.tangent_weight": (0.1, 1.0, 10.0)},
