@@ -77,6 +77,15 @@ def _faults(found: Results) -> Iterator[str]:
         yield f"{refused:,} of {damages['damages']:,} refused{_verdict(refused == damages['damages'])}"
 
 
+def _lost(found: Results) -> Iterator[str]:
+    kills, named = found["kills"], found["stopped and named it"]
+    is_reached = named == kills and found["slowest_seconds"] <= 60 and found["same"] == found["runs"]
+    yield (
+        f"{kills} kills: {named} stopped and named it, after {found['slowest_seconds']} s at most; of {found['runs']} "
+        f"runs {found['same']} ended at the same numbers{_verdict(is_reached)}"
+    )
+
+
 def _checkpoints(found: Results) -> Iterator[str]:
     share = found["share_at_one_a_minute"]
     yield f"{100 * share:.2f} %{_verdict(share <= 0.01)}"
@@ -108,6 +117,9 @@ WANTED = {
         ("checkpoints with a bit flipped, or cut off", "all refused by name"),
         ("model files with a bit flipped, or cut off", "all refused by name"),
     ],
+    "lost": [
+        ("one of two processes killed", "the other stops within 60 s and names it; both go on to the same numbers")
+    ],
 }
 ROWS: dict[str, Callable[[Results], Iterator[str]]] = {
     "memory": _memory,
@@ -116,6 +128,7 @@ ROWS: dict[str, Callable[[Results], Iterator[str]]] = {
     "checkpoints": _checkpoints,
     "processes": _processes,
     "faults": _faults,
+    "lost": _lost,
 }
 
 
