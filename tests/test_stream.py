@@ -1,6 +1,9 @@
 """Training on rows that are read window by window: the same bits as in memory, in an order that is known."""
 
 import threading
+import time
+import weakref
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -11,6 +14,7 @@ from contractive import ContractiveAutoencoder, DenoisingAutoencoder, StackedAut
 from contractive.estimators._streams import held_out_blocks
 from contractive.sources import ReadAhead, RowReader
 from contractive.training import Trained, resolve_optimizer, stream_order, train
+from contractive.training._engines import JaxEngine
 from contractive.training._stream import window_rows
 from test_training import CONTRACTIVE, RANDOM, bits, one_minibatch_a_chunk, start
 from toys import ArrayRows, X, assert_same_training, small
@@ -178,12 +182,104 @@ def test_double_precision_reaches_the_windows():
     assert bits(streamed.model) == bits(in_memory.model)
 
 
+def assert_no_thread_is_left() -> None:
+    assert [thread.name for thread in threading.enumerate() if thread.name.startswith("contractive-read")] == []
+
+
+def n_read(rows: ArrayRows) -> int:
+    return sum(stop - start for start, stop in rows.reads)
+
+
+def wait_until_read(rows: ArrayRows, count: int) -> None:
+    deadline = time.monotonic() + 30
+    while n_read(rows) < count:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
 def test_what_cannot_be_read_ends_training_and_the_thread():
     rows = ArrayRows(ROWS)
     rows.unreadable = 100
     with pytest.raises(OSError, match="Input/output"):
         fit(rows, shuffle=False)
-    assert [thread.name for thread in threading.enumerate() if thread.name.startswith("contractive-read")] == []
+    assert_no_thread_is_left()
+
+
+@pytest.mark.parametrize("max_epochs", [1, 3])
+def test_next_epoch_is_read_ahead_and_nothing_beyond_the_last(max_epochs: int):
+    rows, left = ArrayRows(ROWS), max_epochs
+
+    def on_epoch(trained: Trained) -> None:
+        nonlocal left
+        left -= 1
+        wait_until_read(rows, (max_epochs - left) * N_ROWS + (2 * WINDOW if left else 0))
+
+    fit(rows, max_epochs=max_epochs, read_ahead=2, on_epoch=on_epoch)
+    assert n_read(rows) == max_epochs * N_ROWS
+    assert_no_thread_is_left()
+
+
+def test_what_cannot_be_read_of_the_next_epoch_lets_this_one_end():
+    class Failing(ArrayRows):
+        def read(self, start: int, stop: int) -> np.ndarray:
+            self.unreadable = start if n_read(self) >= N_ROWS else -1
+            return super().read(start, stop)
+
+    rows, epochs = Failing(ROWS), []
+
+    def on_chunk(progress: Any) -> None:
+        if progress.rows == N_ROWS:
+            wait_until_read(rows, N_ROWS + 1)
+
+    with pytest.raises(OSError, match="Input/output"):
+        fit(rows, on_chunk=on_chunk, on_epoch=lambda trained: epochs.append(trained.history[-1].epoch))
+    assert epochs == [1]
+    assert_no_thread_is_left()
+
+
+def end(event: Any) -> bool:
+    return True
+
+
+def interrupt(event: Any) -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("when", ["on_chunk", "on_epoch"])
+@pytest.mark.parametrize("how", [end, interrupt])
+def test_training_that_is_ended_leaves_no_thread(how: Callable[[Any], Any], when: str):
+    rows = ArrayRows(ROWS)
+    try:
+        fit(rows, max_epochs=10**6, read_ahead=2, **{when: how})
+    except KeyboardInterrupt:
+        assert how is interrupt
+    assert_no_thread_is_left()
+    assert n_read(rows) <= N_ROWS + 2 * WINDOW
+
+
+def test_no_more_windows_are_held_than_one_and_those_ahead(monkeypatch: pytest.MonkeyPatch):
+    load, loaded = JaxEngine.load, list[weakref.ref[Any]]()
+
+    def remembered(self: JaxEngine, rows: np.ndarray, weights: np.ndarray | None) -> Any:
+        found = load(self, rows, weights)
+        loaded.append(weakref.ref(found[0]))
+        return found
+
+    def held() -> int:
+        return sum(reference() is not None for reference in loaded)
+
+    monkeypatch.setattr(JaxEngine, "load", remembered)
+    one_minibatch_a_chunk(monkeypatch)
+    seen: dict[str, set[int]] = {"chunk": set(), "epoch": set()}
+    fit(
+        ArrayRows(ROWS),
+        max_epochs=3,
+        engine="jax",
+        on_chunk=lambda progress: seen["chunk"].add(held()),
+        on_epoch=lambda trained: seen["epoch"].add(held()),
+    )
+    assert max(seen["chunk"]) == 2
+    assert max(seen["epoch"]) <= 1  # that of the next epoch
 
 
 def test_no_more_is_read_ahead_than_is_asked_for():

@@ -19,7 +19,7 @@ class ReadAhead:
 
     Args:
         function: what makes the results.
-        items: what it is called with, in this order.
+        items: what it is called with, in this order; they are made in the thread, too.
         ahead: results that are made before they are asked for, >= 1.
     """
 
@@ -31,7 +31,7 @@ class ReadAhead:
             self._ask()
 
     def next(self) -> Any:
-        """The next result, or what the function raised."""
+        """The next result, or what the function raised; as often as there are items."""
         result = self._waiting.popleft().result()
         self._ask()
         return result
@@ -41,9 +41,12 @@ class ReadAhead:
         self._pool.shutdown(cancel_futures=True)
 
     def _ask(self) -> None:
+        self._waiting.append(self._pool.submit(self._make))
+
+    def _make(self) -> Any:
         for item in self._items:
-            self._waiting.append(self._pool.submit(self._function, item))
-            return
+            return self._function(item)
+        return None  # asked for ahead of an end that is not known before
 
 
 def blocks_ahead(rows: RowReader, n_bytes: int, ahead: int = 1) -> Iterator[np.ndarray]:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator
 from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
@@ -27,8 +26,15 @@ _SPARSE_BLOCK_ENTRIES = 1 << 22  # of sparse rows made dense at a time: 16 MiB i
 class Feed(Protocol):
     """Gives an engine the rows of each epoch."""
 
-    def epoch(self, epoch: int, first: int = 0) -> Any:
-        """A context whose value is a `Run` for an epoch, to be called from minibatch `first` on, one after the other.
+    def runs(self, epochs: range, first: int = 0) -> Generator[Run, None, None]:
+        """A `Run` for each of some epochs, to be called for all its minibatches, one after the other.
+
+        Args:
+            epochs: their numbers.
+            first: the minibatch of the first one to begin at.
+
+        Returns:
+            A generator, to be closed where not all epochs are run.
 
         Raises, when it is run:
             OSError, ValueError: as for `RowReader.read`.
@@ -118,10 +124,19 @@ class _Feed(abc.ABC):
 class _Whole(_Feed):
     """Rows that are all there, in an order that is drawn at one go."""
 
+    def runs(self, epochs: range, first: int = 0) -> Generator[Run, None, None]:
+        """As for `Feed`."""
+        for epoch in epochs:
+            yield partial(self._run, self._order(epoch), self._keys(epoch))
+
     def row_numbers(self, epoch: int, minibatch: int) -> np.ndarray:
         """As for `Feed`."""
         begin = minibatch * self._batch_size
         return self._order(epoch)[minibatch][: self._rows.shape[0] - begin]
+
+    @abc.abstractmethod
+    def _run(self, order: np.ndarray, keys: np.ndarray, state: TrainingState, bounds: tuple[int, int]) -> TrainingState:
+        """Train on some minibatches of an epoch, whose order and keys are given."""
 
     def _order(self, epoch: int) -> np.ndarray:
         return epoch_order(self._rows.shape[0], self._batch_size, shuffle=self._shuffle, seed=self._seed, epoch=epoch)
@@ -133,29 +148,21 @@ class _Resident(_Whole):
     def _prepare(self) -> None:
         self._loaded = self._engine.load(self._rows, self._weights)
 
-    @contextmanager
-    def epoch(self, epoch: int, first: int = 0) -> Iterator[Run]:
-        order, keys, n_rows = self._order(epoch), self._keys(epoch), self._rows.shape[0]
-        yield lambda state, bounds: self._engine.run(state, self._loaded, Chunk(order, bounds, n_rows, keys))
+    def _run(self, order: np.ndarray, keys: np.ndarray, state: TrainingState, bounds: tuple[int, int]) -> TrainingState:
+        return self._engine.run(state, self._loaded, Chunk(order, bounds, self._rows.shape[0], keys))
 
 
 class _Sparse(_Whole):
     """Sparse rows: some minibatches at a time are made dense, always as many, so that one compiled step does."""
 
-    @contextmanager
-    def epoch(self, epoch: int, first: int = 0) -> Iterator[Run]:
-        order, keys = self._order(epoch), self._keys(epoch)
-
-        def run(state: TrainingState, bounds: tuple[int, int]) -> TrainingState:
-            for start in range(bounds[0], bounds[1], self._together):
-                state = self._run_block(state, order, start, min(self._together, bounds[1] - start), keys)
-            return state
-
-        yield run
-
     def _prepare(self) -> None:
         entries = self._batch_size * self._rows.shape[1]
         self._together = min(self._n_minibatches, max(1, _SPARSE_BLOCK_ENTRIES // entries))
+
+    def _run(self, order: np.ndarray, keys: np.ndarray, state: TrainingState, bounds: tuple[int, int]) -> TrainingState:
+        for start in range(bounds[0], bounds[1], self._together):
+            state = self._run_block(state, order, start, min(self._together, bounds[1] - start), keys)
+        return state
 
     def _run_block(
         self, state: TrainingState, order: np.ndarray, start: int, count: int, keys: np.ndarray
@@ -171,36 +178,45 @@ class _Sparse(_Whole):
 
 
 class _Streamed(_Feed):
-    """Rows that are read window by window, in a thread, while those before are trained on."""
+    """Rows that are read window by window, in a thread, while those before are trained on, of the epoch before too."""
 
     def _prepare(self) -> None:
         self._size = window_rows(len(self._rows), self._rows.row_bytes, self._batch_size)
 
-    @contextmanager
-    def epoch(self, epoch: int, first: int = 0) -> Iterator[Run]:
-        keys, per_window = self._keys(epoch), self._size // self._batch_size
-        number = first // per_window
-        ahead = ReadAhead(self._read, self._windows(epoch, number, self._parts), self._ahead)
+    def runs(self, epochs: range, first: int = 0) -> Generator[Run, None, None]:
+        """As for `Feed`."""
+        per_window = self._size // self._batch_size
+        # Of an epoch whose minibatches are all done, none is read, not even a short last one.
+        number = first // per_window if first < self._n_minibatches else -(-first // per_window)
+        ahead = ReadAhead(self._read, self._windows_from(epochs, number), self._ahead)
+        try:
+            for epoch in epochs:
+                yield self._run(ahead, self._keys(epoch), number)
+                number = 0
+        finally:
+            ahead.close()
+
+    def _run(self, ahead: ReadAhead, keys: np.ndarray, number: int) -> Run:
+        """A `Run` for an epoch whose window of this number is read next."""
+        per_window = self._size // self._batch_size
         number, loaded, order, n_rows = number - 1, None, np.empty(0), 0
 
         def run(state: TrainingState, bounds: tuple[int, int]) -> TrainingState:
             nonlocal number, loaded, order, n_rows
             start, stop = bounds
             while start < stop:
-                if start // per_window != number:
-                    loaded = None  # given up before the next one takes its memory
+                if loaded is None:
                     number, (loaded, order, n_rows) = number + 1, ahead.next()
                 offset = number * per_window
                 end = min(stop, offset + per_window)
                 chunk = Chunk(order, (start - offset, end - offset), n_rows, keys, offset)
                 state = self._engine.run(state, loaded, chunk)
+                if end in (offset + per_window, self._n_minibatches):
+                    loaded = None  # given up before the next one takes its memory
                 start = end
             return state
 
-        try:
-            yield run
-        finally:
-            ahead.close()
+        return run
 
     def row_numbers(self, epoch: int, minibatch: int) -> np.ndarray:
         """As for `Feed`."""
@@ -208,6 +224,12 @@ class _Streamed(_Feed):
         [window] = next(self._windows(epoch, number, Slots(self._batch_size, [(0, self._batch_size)])))
         read = np.concatenate([np.arange(*pair) for pair in window.ranges])
         return read[window.places[place][: window.n_rows - place * self._batch_size]]
+
+    def _windows_from(self, epochs: range, number: int) -> Iterator[tuple[Window, ...]]:
+        """The windows of some epochs, those of the first from one of this number on."""
+        for epoch in epochs:
+            yield from self._windows(epoch, number, self._parts)
+            number = 0
 
     def _windows(self, epoch: int, first: int, parts: Slots) -> Iterator[tuple[Window, ...]]:
         """The windows of an epoch, each as what the parts hold of it."""

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import closing
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -197,22 +198,24 @@ def train(
         parts=None if peers is None else own_slots(batch_size),
     )
     history: list[EpochRecord] = []
-    for epoch in range(epochs_done + 1, epochs_done + max_epochs + 1):
-        start = time.perf_counter() - spent
-        chunks = _Chunks(epoch, n_rows, batch_size, start, partial(feed.row_numbers, epoch), on_chunk, offer, peers)
-        with feed.epoch(epoch, first) as run:
+    epochs = range(epochs_done + 1, epochs_done + max_epochs + 1)
+    with closing(feed.runs(epochs, first)) as runs:
+        for epoch, run in zip(epochs, runs, strict=True):
+            start = time.perf_counter() - spent
+            chunks = _Chunks(epoch, n_rows, batch_size, start, partial(feed.row_numbers, epoch), on_chunk, offer, peers)
             state, means, stopped = chunks.run(run, state, first)
-        first, spent, seconds = 0, 0.0, time.perf_counter() - start
-        error = None if validate is None else _error(validate, state.model, peers)
-        record = EpochRecord(*_numbers(means), seconds, means.rows / seconds, error)
-        history.append(record)
-        if offer is not None:
-            offer(partial(_position, state, epoch, 0, 0.0))
-        stopped |= (
-            on_epoch is not None and on_epoch(Trained(state.model, state.optimizer_state, history, runner.name)) is True
-        )
-        if stopped if peers is None else peers.gather([stopped]).any():
-            break
+            first, spent, seconds = 0, 0.0, time.perf_counter() - start
+            error = None if validate is None else _error(validate, state.model, peers)
+            record = EpochRecord(*_numbers(means), seconds, means.rows / seconds, error)
+            history.append(record)
+            if offer is not None:
+                offer(partial(_position, state, epoch, 0, 0.0))
+            stopped |= (
+                on_epoch is not None
+                and on_epoch(Trained(state.model, state.optimizer_state, history, runner.name)) is True
+            )
+            if stopped if peers is None else peers.gather([stopped]).any():
+                break
     return Trained(state.model, state.optimizer_state, history, runner.name)
 
 
