@@ -171,7 +171,7 @@ def test_disk_that_is_full_leaves_nothing_of_what_is_written(refused: Any, run: 
     def write(self: Any, rows: np.ndarray) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("contractive.sources._writers._NpyWriter.write", write)
+    monkeypatch.setattr("contractive.sources._writers.PlainWriter.write", write)
     refused(["encode", "run", "x.npy", "--out", "h.npy"], ["No space left on device"])
 
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-__all__ = ["atomic_stream", "cache_folder", "write_atomically"]
+__all__ = ["atomic_stream", "cache_folder", "hidden_file", "write_atomically"]
 
 
 def cache_folder() -> Path:
@@ -18,6 +18,28 @@ def cache_folder() -> Path:
     if folder := os.environ.get("CONTRACTIVE_CACHE"):
         return Path(folder)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "contractive"
+
+
+@contextmanager
+def hidden_file(path: Path) -> Iterator[Path]:
+    """A name beside `path` for what is to become it by `replace`; a file that still has it in the end is removed.
+
+    Args:
+        path: the file to make or replace.
+
+    Raises:
+        OSError: what the block raises; it names `path` instead, which the caller knows.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        yield temporary
+    except OSError as error:
+        if str(error.filename) == str(temporary):
+            error.filename, error.filename2 = str(path), None
+        raise
+    finally:
+        with suppress(OSError):  # a folder that is none, a name that is too long
+            temporary.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -34,19 +56,12 @@ def atomic_stream(path: Path) -> Iterator[BinaryIO]:
     Raises:
         OSError: if the folder cannot be written or the disk is full; `path` is then as it was.
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
+    with hidden_file(path) as temporary:
         with temporary.open("xb") as stream:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(path)
-    except BaseException as error:
-        if isinstance(error, OSError) and str(error.filename) == str(temporary):
-            error.filename, error.filename2 = str(path), None  # the name that the caller knows
-        with suppress(OSError):  # a folder that is none, a name that is too long
-            temporary.unlink(missing_ok=True)
-        raise
 
 
 def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:

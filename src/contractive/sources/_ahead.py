@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from ._base import RowReader
 
-__all__ = ["ReadAhead", "blocks_ahead"]
+__all__ = ["ReadAhead", "block_starts", "blocks_ahead"]
 
 
 class ReadAhead:
@@ -49,17 +50,30 @@ class ReadAhead:
         return None  # asked for ahead of an end that is not known before
 
 
-def blocks_ahead(rows: RowReader, n_bytes: int, ahead: int = 1) -> Iterator[np.ndarray]:
-    """All rows in their order, in blocks of about `n_bytes` that are read ahead in a thread.
+def block_starts(rows: RowReader, n_bytes: int) -> list[int]:
+    """Where the blocks of about `n_bytes` begin that all rows are worked on in; the number of rows comes last."""
+    size = 1 << max(0, (n_bytes // rows.row_bytes).bit_length() - 1)  # compiled code is kept for powers of two
+    return np.unique(np.concatenate([rows.block_bounds(size), np.arange(0, len(rows), size)])).tolist()
+
+
+def blocks_ahead(
+    rows: RowReader, n_bytes: int, ahead: int = 1, starts: Sequence[int] | None = None
+) -> Iterator[np.ndarray]:
+    """Rows in their order, in blocks that are read ahead in a thread.
+
+    Args:
+        rows: the rows.
+        n_bytes: of a block, about.
+        ahead: blocks that are read before they are asked for, >= 1.
+        starts: some of `block_starts`, next to each other, for the rows between the first and the last; None for all.
 
     Raises, when it is their turn:
         OSError, ValueError: as for `RowReader.read`.
     """
-    size = 1 << max(0, (n_bytes // rows.row_bytes).bit_length() - 1)  # compiled code is kept for powers of two
-    bounds = np.unique(np.concatenate([rows.block_bounds(size), np.arange(0, len(rows), size)])).tolist()
-    reading = ReadAhead(lambda pair: rows.read(*pair), zip(bounds[:-1], bounds[1:], strict=True), ahead)
+    starts = block_starts(rows, n_bytes) if starts is None else starts
+    reading = ReadAhead(lambda pair: rows.read(*pair), pairwise(starts), ahead)
     try:
-        for _ in bounds[1:]:
+        for _ in starts[1:]:
             yield reading.next()
     finally:
         reading.close()

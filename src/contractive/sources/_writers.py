@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -12,7 +13,15 @@ import numpy as np
 from .._files import atomic_stream
 from ._tables import require_pyarrow
 
-__all__ = ["RowWriter", "open_writer"]
+__all__ = [
+    "PlainWriter",
+    "RowWriter",
+    "checked_writer",
+    "npy_header",
+    "open_writer",
+    "row_writer",
+    "table_shape",
+]
 
 _GROUP_BYTES = 1 << 26  # of the rows of a row group
 
@@ -55,26 +64,58 @@ def open_writer(
         RuntimeError: if other rows were written than announced.
         ValueError: if the path has another ending.
     """
-    kind = {".npy": _NpyWriter, ".parquet": _ParquetWriter}.get(path.suffix)
-    if kind is None:
+    if path.suffix not in _KINDS:
         raise ValueError(f"{str(path)!r} must end in .npy or .parquet; got {path.suffix or 'no ending'!r}.")
-    if kind is _ParquetWriter:
+    if path.suffix == ".parquet":
         require_pyarrow(str(path))
-    shape = (n_rows, n_columns) if n_columns else (n_rows,)
-    with atomic_stream(path) as stream:
-        writer = kind(stream, shape, np.dtype(dtype), names)
-        checked = _Checked(str(path), shape, writer)
-        try:
-            yield checked
-            checked.finish()
-        finally:
-            writer.abandon()
+    with (
+        atomic_stream(path) as stream,
+        row_writer(stream, path, table_shape(n_rows, n_columns), np.dtype(dtype), names) as writer,
+    ):
+        yield writer
+
+
+@contextmanager
+def row_writer(
+    stream: BinaryIO, path: Path, shape: tuple[int, ...], dtype: np.dtype, names: Sequence[str] | None = None
+) -> Iterator[RowWriter]:
+    """Write rows to a stream, as the file that `path` names; the rest is as for `open_writer`."""
+    with checked_writer(str(path), shape, _KINDS[path.suffix](stream, shape, dtype, names)) as writer:
+        yield writer
+
+
+@contextmanager
+def checked_writer(name: str, shape: tuple[int, ...], writer: PlainWriter | _ParquetWriter) -> Iterator[RowWriter]:
+    """Count what a writer is given, and end it.
+
+    Raises:
+        RuntimeError: if other rows were written than make the shape.
+    """
+    checked = _Checked(name, shape, writer)
+    try:
+        yield checked
+        checked.finish()
+    finally:
+        writer.abandon()
+
+
+def table_shape(n_rows: int, n_columns: int) -> tuple[int, ...]:
+    """The shape of rows of so many columns, of which 0 stand for numbers instead of rows."""
+    return (n_rows, n_columns) if n_columns else (n_rows,)
+
+
+def npy_header(shape: tuple[int, ...], dtype: np.dtype) -> bytes:
+    """What `numpy.save` writes before the rows."""
+    header = io.BytesIO()
+    described = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(header, described)
+    return header.getvalue()
 
 
 class _Checked:
     """A writer that counts what it is given."""
 
-    def __init__(self, name: str, shape: tuple[int, ...], writer: _NpyWriter | _ParquetWriter):
+    def __init__(self, name: str, shape: tuple[int, ...], writer: PlainWriter | _ParquetWriter):
         self._name, self._shape, self._writer, self._done = name, shape, writer, 0
 
     def write(self, rows: np.ndarray) -> None:
@@ -96,15 +137,19 @@ class _Checked:
         return RuntimeError(f"{self._name!r} must be given {self._shape[0]} rows; got {self._done}.")
 
 
-class _NpyWriter:
-    """Writes what `numpy.save` writes, its header first."""
+class PlainWriter:
+    """Writes numbers as they lie in memory.
 
-    def __init__(self, stream: BinaryIO, shape: tuple[int, ...], dtype: np.dtype, names: Sequence[str] | None):
+    Args:
+        stream: where to.
+        dtype: of what is written.
+    """
+
+    def __init__(self, stream: BinaryIO, dtype: np.dtype):
         self._stream, self._dtype = stream, dtype
-        described = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
-        np.lib.format.write_array_header_1_0(stream, described)
 
     def write(self, rows: np.ndarray) -> None:
+        """As for `RowWriter`."""
         self._stream.write(np.ascontiguousarray(rows, self._dtype).reshape(-1).view(np.uint8).data)
 
     def finish(self) -> None:
@@ -154,3 +199,11 @@ class _ParquetWriter:
         columns = np.ascontiguousarray(self._rows[: self._filled].T)
         self._file.write_table(pa.table(list(map(pa.array, columns)), schema=self._schema), self._filled)
         self._filled = 0
+
+
+def _npy_writer(stream: BinaryIO, shape: tuple[int, ...], dtype: np.dtype, names: Sequence[str] | None) -> PlainWriter:
+    stream.write(npy_header(shape, dtype))
+    return PlainWriter(stream, dtype)
+
+
+_KINDS = {".npy": _npy_writer, ".parquet": _ParquetWriter}
