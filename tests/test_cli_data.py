@@ -72,7 +72,7 @@ def test_folder_of_pictures_is_trained_on_in_their_shape(call: Any, tmp_path: Pa
 def test_encode_writes_what_transform_gives(
     call: Any, run: Path, files: Path, data: str, out: str, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("contractive.cli._predict._BLOCK_BYTES", 7 * 16)
+    monkeypatch.setattr("contractive.cli._encode.BLOCK_BYTES", 7 * 16)
     outcome = call("encode", "run", data, "--out", out)
     assert (outcome.code, outcome.out) == (0, f"wrote {out}: 60 rows of 3 float32 components\n")
     codes = contractive.load(run / "model.safetensors").transform(TABLE)

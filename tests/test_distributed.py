@@ -1,12 +1,10 @@
 """Several processes that train one model: the numbers of one, one that writes, and none that waits for the dead."""
 
-import os
 import signal
 import socket
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +12,13 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from console import Outcome, assert_one_line, history, listing, without_report
+from console import Outcome, assert_one_line, history, listing
 from contractive.distributed._watch import Watch
 from contractive.runs import checkpoint_paths
-from toys import QUICK_FLAGS
+from processes import SMALL_WINDOWS, ends, free_port, start, start_all, wait_for
 
-SMALL_WINDOWS = {"_WINDOW_BYTES": 36 * 150, "_BLOCK_BYTES": 36 * 7}
-SETUP = f"import contractive.training._stream as stream; vars(stream).update({SMALL_WINDOWS}); "
-RUN = "from contractive.cli import main; main()"
 JOB = ["--components", 7, "--epochs", 3, "--batch-size", 30, "--seed", 1, "--optimizer", "momentum"]
 ENDLESS = [*JOB, "--epochs", 10**6]
-Process = subprocess.Popen[str]
 
 
 @pytest.fixture(autouse=True)
@@ -32,38 +26,6 @@ def rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in SMALL_WINDOWS.items():
         monkeypatch.setattr(f"contractive.training._stream.{name}", value)
     np.save(tmp_path / "x.npy", np.random.default_rng(0).integers(0, 256, (400, 36), dtype=np.uint8))
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return found.getsockname()[1]
-
-
-def start(
-    port: int, size: int, index: int, *arguments: object, folder: Path, devices: int = 1, setup: str = ""
-) -> Process:
-    """One of the processes of a run, single-threaded."""
-    place = ["--distributed", "--coordinator", f"127.0.0.1:{port}", "--processes", size, "--process-id", index]
-    flags = f"{QUICK_FLAGS} --xla_cpu_multi_thread_eigen=false --xla_force_host_platform_device_count={devices}"
-    words = [sys.executable, "-c", SETUP + setup + RUN, *without_report((*arguments, *place))]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "XLA_FLAGS": flags}
-    pipe = subprocess.PIPE
-    return subprocess.Popen(words, cwd=folder, env=environment, stdout=pipe, stderr=pipe, text=True)
-
-
-def start_all(size: int, *arguments: object, folder: Path, devices: int = 1) -> list[Process]:
-    port = free_port()
-    return [start(port, size, index, *arguments, folder=folder, devices=devices) for index in range(size)]
-
-
-def ends(processes: list[Process], timeout: float = 120) -> list[Outcome]:
-    """What each left."""
-    try:
-        outputs = [process.communicate(timeout=timeout) for process in processes]
-    finally:
-        for process in processes:
-            process.kill()
-    return [Outcome(process.returncode, *output) for process, output in zip(processes, outputs, strict=True)]
 
 
 def train_all(size: int, *arguments: object, folder: Path, devices: int = 1) -> list[Outcome]:
@@ -86,13 +48,6 @@ def assert_same_numbers(one: Path, other: Path, rtol: float = 1e-4) -> None:
         assert record["validation_error"] == (
             expected["validation_error"] and pytest.approx(expected["validation_error"], rel=rtol)
         )
-
-
-def wait_for(condition: Callable[[], object], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 JOBS: dict[str, tuple[int, int, list[object]]] = {

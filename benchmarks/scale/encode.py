@@ -13,8 +13,8 @@ import numpy as np
 from common import N_FEATURES, record, scratch
 
 from contractive import ContractiveAutoencoder, load_mnist
+from contractive.cli._encode import Table, write_each
 from contractive.cli._options import BadRows
-from contractive.cli._predict import _write_each
 from contractive.sources import open_rows
 
 N_HIDDEN, SIDE = 500, 4096
@@ -56,7 +56,8 @@ def main() -> None:
 
 def _encode(model: ContractiveAutoencoder, path: Path, out: Path) -> None:
     """What `contractive encode` does once it has loaded the model."""
-    _write_each(out, open_rows(str(path)), model.transform, N_HIDDEN, np.dtype(np.float32), BadRows.refuse)
+    table = Table(out, N_HIDDEN, np.dtype(np.float32))
+    write_each(table, open_rows(str(path)), model.transform, BadRows.refuse)
 
 
 if __name__ == "__main__":

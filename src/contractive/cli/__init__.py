@@ -11,9 +11,10 @@ import typer
 
 from .. import __version__
 from ._classify import classify
+from ._encode import encode, score
 from ._inspect import inspect
 from ._interrupts import Interrupted, Terminated
-from ._predict import encode, predict, sample, score
+from ._predict import predict, sample
 from ._report import report
 from ._reproduce import reproduce
 from ._resume import resume

@@ -38,6 +38,7 @@ __all__ = [
     "Processes",
     "ReadAheadWindows",
     "Run",
+    "SharedRows",
     "SmoothnessName",
 ]
 
@@ -207,6 +208,14 @@ Distributed = Annotated[
         rich_help_panel=_PROCESSES,
     ),
 ]
+SharedRows = Annotated[
+    bool,
+    typer.Option(
+        "--distributed",
+        help="Share the rows among all processes that are started with it; all write into one file on a shared disk.",
+        rich_help_panel=_PROCESSES,
+    ),
+]
 Coordinator = Annotated[
     str | None,
     typer.Option(
@@ -224,7 +233,10 @@ Processes = Annotated[
 ProcessId = Annotated[
     int | None,
     typer.Option(
-        "--process-id", metavar="I", help="Which one this is, from 0, which writes.", rich_help_panel=_PROCESSES
+        "--process-id",
+        metavar="I",
+        help="Which one this is, from 0, which writes.",
+        rich_help_panel=_PROCESSES,
     ),
 ]
 LabelsName = Annotated[

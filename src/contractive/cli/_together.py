@@ -1,19 +1,20 @@
-"""`--distributed`: one of several processes that train together."""
+"""`--distributed`: one of several processes that train together, or share the rows of one pass."""
 
 from __future__ import annotations
 
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ._interrupts import Interrupted, Requests, Terminated
 
 if TYPE_CHECKING:
-    from ..distributed import Group
+    from ..distributed import Group, Team
     from ..sources import RowSource
 
-__all__ = ["fit_along", "joined"]
+__all__ = ["fit_along", "joined", "shared"]
 
 
 def joined(
@@ -32,21 +33,53 @@ def joined(
         ValueError: if the rest is given and `distributed` is not.
         As `distributed.join` does.
     """
-    if not distributed:
-        for option, value in (("coordinator", coordinator), ("processes", processes), ("process-id", process_id)):
-            if value is not None:
-                raise ValueError(f"`--{option}` must come with --distributed; got {value} without it.")
+    if not _is_one_of_several(distributed, coordinator, processes, process_id):
         return None
     from ..distributed import join
 
-    def leave(words: str) -> None:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        line = f"contractive: {words}; training stopped. Go on with `contractive resume {out}`, in any number of"
-        os.write(2, f"{line} processes, if it holds a checkpoint.\n".encode())
-        os._exit(1)  # the main thread may be in a sum that never comes to an end
+    words = f"training stopped. Go on with `contractive resume {out}`, in any number of processes, if it holds a"
+    return join(coordinator, processes, process_id, ended=partial(_leave, f"{words} checkpoint."))
 
-    return join(coordinator, processes, process_id, ended=leave)
+
+def shared(
+    out: Path, *, distributed: bool, coordinator: str | None, processes: int | None, process_id: int | None
+) -> Team | None:
+    """The processes that make one file of rows, once all have come, or None for one alone.
+
+    Args:
+        out: the file, for what is said when another process is gone.
+        distributed: as for `joined`, like the rest.
+        coordinator: where process 0 is.
+        processes: of the job.
+        process_id: of this one.
+
+    Raises:
+        As `joined` does.
+    """
+    if not _is_one_of_several(distributed, coordinator, processes, process_id):
+        return None
+    from ..distributed import join_team
+
+    return join_team(
+        coordinator, processes, process_id, ended=partial(_leave, f"{out} was not made. Start all of them again.")
+    )
+
+
+def _is_one_of_several(
+    distributed: bool, coordinator: str | None, processes: int | None, process_id: int | None
+) -> bool:
+    """Whether `--distributed` was given, without which the rest must not be."""
+    for option, value in (("coordinator", coordinator), ("processes", processes), ("process-id", process_id)):
+        if value is not None and not distributed:
+            raise ValueError(f"`--{option}` must come with --distributed; got {value} without it.")
+    return distributed
+
+
+def _leave(last: str, words: str) -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.write(2, f"contractive: {words}; {last}\n".encode())
+    os._exit(1)  # the main thread may be in a sum that never comes to an end, or wait for a disk
 
 
 def fit_along(estimator: Any, source: RowSource, requests: Requests, group: Group) -> None:

@@ -1,5 +1,6 @@
-"""Several processes that train one model: how they find each other, agree, and notice that one is gone."""
+"""Several processes that do one job: how they find each other, agree, and notice that one is gone."""
 
 from ._group import Group, current, join
+from ._team import Team, join_team
 
-__all__ = ["Group", "current", "join"]
+__all__ = ["Group", "Team", "current", "join", "join_team"]

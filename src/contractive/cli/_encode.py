@@ -1,0 +1,209 @@
+"""`contractive encode` and `score`: a number or a row of them for each row of DATA, by one process or several."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+
+import typer
+
+from ._data import Given, as_reader, open_given
+from ._options import (
+    ArrayName,
+    BadRows,
+    BadRowsName,
+    ColumnNames,
+    Coordinator,
+    Data,
+    Processes,
+    ProcessId,
+    Run,
+    SharedRows,
+)
+from ._predict import BLOCK_BYTES, Overwrite, check_out, load_autoencoder
+from ._together import shared
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from contextlib import AbstractContextManager
+
+    import numpy as np
+
+    from ..distributed import Team
+    from ..sources import RowReader, RowSource, RowWriter
+
+__all__ = ["Table", "encode", "score", "write_each"]
+
+_Out = Annotated[Path, typer.Option("--out", "-o", help="The .npy or .parquet file to make.")]
+
+
+class Table(NamedTuple):
+    """What is made of rows.
+
+    Args:
+        path: the file to make.
+        width: numbers a row; 0 for one without a column.
+        dtype: of the numbers.
+        names: of the columns, or None.
+    """
+
+    path: Path
+    width: int
+    dtype: np.dtype
+    names: list[str] | None = None
+
+
+def encode(
+    run: Run,
+    data: Data,
+    out: _Out,
+    array: ArrayName = None,
+    columns: ColumnNames = None,
+    bad_rows: BadRowsName = BadRows.refuse,
+    distributed: SharedRows = False,
+    coordinator: Coordinator = None,
+    processes: Processes = None,
+    process_id: ProcessId = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Write the codes of the rows of DATA, a row each: a .npy or .parquet file of shape (rows, components).
+
+    Of data of any size some megabytes are in memory at a time. With --bad-rows skip the codes of bad rows are NaN.
+    """
+    check_out(out, overwrite, (".npy", ".parquet"))
+    source = open_given(Given(data, array, columns))
+    place = {"coordinator": coordinator, "processes": processes, "process_id": process_id}
+    team = shared(out, distributed=distributed, **place)
+    with team or nullcontext():
+        estimator = load_autoencoder(run, " Use `contractive predict` for its classes.")
+        table = Table(out, estimator.model_.n_hidden, estimator.model_.dtype)
+        n_bad = write_each(table, source, estimator.transform, bad_rows, team, _job("encode", run, source, bad_rows))
+        n_bad = sum(_gathered(team, n_bad))
+    if team is None or team.writes:
+        typer.echo(f"wrote {out}: {_counted(source, n_bad)} of {table.width} {table.dtype} components")
+
+
+def score(
+    run: Run,
+    data: Data,
+    out: _Out,
+    array: ArrayName = None,
+    columns: ColumnNames = None,
+    bad_rows: BadRowsName = BadRows.refuse,
+    distributed: SharedRows = False,
+    coordinator: Coordinator = None,
+    processes: Processes = None,
+    process_id: ProcessId = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Write how normal each row of DATA is, minus its reconstruction error: a .npy or .parquet file, a number a row.
+
+    The error is summed over features: nats, or squared units of the data. Higher is more normal. Of data of any size
+    some megabytes are in memory at a time. With --bad-rows skip the scores of bad rows are NaN.
+    """
+    import numpy as np
+
+    check_out(out, overwrite, (".npy", ".parquet"))
+    source = open_given(Given(data, array, columns))
+    place = {"coordinator": coordinator, "processes": processes, "process_id": process_id}
+    team = shared(out, distributed=distributed, **place)
+    total, low, high = 0.0, np.inf, -np.inf
+    with team or nullcontext():
+        estimator = load_autoencoder(run, " Use `contractive inspect` for its classes.")
+
+        def scores(rows: RowReader) -> np.ndarray:
+            nonlocal total, low, high
+            found = estimator.score_samples(rows)
+            total += float(found.sum(dtype=np.float64))
+            low, high = min(low, float(found.min())), max(high, float(found.max()))
+            return found
+
+        table = Table(out, 0, estimator.model_.dtype, ["score"])
+        n_bad = write_each(table, source, scores, bad_rows, team, _job("score", run, source, bad_rows))
+        counts, totals, lows, highs = zip(*_gathered(team, [n_bad, total, low, high]), strict=True)
+    if team is None or team.writes:
+        mean = sum(totals) / max(1, len(source.rows) - sum(counts))
+        spread = f"scores {min(lows):.4f} to {max(highs):.4f}, mean {mean:.4f}"
+        typer.echo(f"wrote {out}: {_counted(source, sum(counts))}, {spread}")
+
+
+def write_each(
+    table: Table,
+    source: RowSource,
+    function: Callable[[RowReader], np.ndarray],
+    bad_rows: BadRows,
+    team: Team | None = None,
+    job: dict[str, Any] | None = None,
+) -> int:
+    """Write what a function makes of all rows, some of them at a time, the next being read meanwhile.
+
+    Args:
+        table: what is made.
+        source: the rows.
+        function: of some rows; a row each.
+        bad_rows: whether rows that are not finite are refused, or NaN is written in their place.
+        team: the processes that share the rows, or None.
+        job: what must be the same in all of them, by name.
+
+    Returns:
+        How many bad rows this process has met.
+    """
+    import numpy as np
+
+    from ..sources import ArrayRows, block_starts, blocks_ahead
+
+    rows, n_bad = as_reader(source), 0
+    starts = block_starts(rows, BLOCK_BYTES)
+    starts = starts if team is None else team.share(starts)
+    done = starts[0]
+    with _opened(table, len(rows), starts, team, job) as writer:
+        for block in blocks_ahead(rows, BLOCK_BYTES, starts=starts):
+            good = np.arange(len(block))
+            if bad_rows is BadRows.skip and block.dtype.kind == "f":
+                good = np.flatnonzero(np.isfinite(block).all(axis=1))
+            part = block if len(good) == len(block) else block[good]
+            places = good + done
+            named = ArrayRows(rows.name, part, lambda row, at=places: rows.place(int(at[row])))
+            if len(good) == len(block):
+                writer.write(function(named))
+            else:
+                made = np.full((len(block), table.width) if table.width else len(block), np.nan, table.dtype)
+                if len(good):
+                    made[good] = function(named)
+                writer.write(made)
+            n_bad += len(block) - len(good)
+            done += len(block)
+    return n_bad
+
+
+def _opened(
+    table: Table, n_rows: int, starts: Sequence[int], team: Team | None, job: dict[str, Any] | None
+) -> AbstractContextManager[RowWriter]:
+    from ..sources import PartedFile, open_writer
+
+    path, width, dtype, names = table
+    if team is None:
+        return open_writer(path, n_rows, width, dtype, names)
+    return team.open_writer(path, PartedFile(path, n_rows, width, dtype, names), starts[0], starts[-1], job or {})
+
+
+def _job(command: str, run: Path, source: RowSource, bad_rows: BadRows) -> dict[str, Any]:
+    """What processes that share it must have in common, as far as it is quickly told."""
+    from ..runs import model_path
+
+    return {
+        "the command": command,
+        "the model of `RUN`": sha256(model_path(run).read_bytes()).hexdigest()[:16],
+        "the shape of `DATA`": list(source.rows.shape),
+        "`--bad-rows`": bad_rows.value,
+    }
+
+
+def _gathered(team: Team | None, said: Any) -> Iterable[Any]:
+    return [said] if team is None else team.gather(said)
+
+
+def _counted(source: RowSource, n_bad: int) -> str:
+    return f"{len(source.rows)} rows" + (f" ({n_bad} bad ones as NaN)" if n_bad else "")
