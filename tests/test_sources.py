@@ -227,8 +227,8 @@ def test_compressed_npz_is_read(tmp_path: Path):
 @pytest.mark.parametrize(
     ("arrays", "array", "words"),
     [
-        ({"b": TABLE, "a": TABLE}, None, ["a, b", "several arrays", "--array"]),
-        ({"b": TABLE, "a": TABLE}, "c", ["a, b", "'c'", "--array"]),
+        ({"b": TABLE, "a": TABLE}, None, ["'a', 'b'", "several arrays", "--array"]),
+        ({"b": TABLE, "a": TABLE}, "c", ["'a', 'b'", "'c'", "--array"]),
         ({"a": TABLE}, "c", ["a", "'c'", "--array"]),
         ({}, None, ["no array"]),
     ],

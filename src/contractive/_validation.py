@@ -16,12 +16,13 @@ __all__ = [
     "check_seed",
     "check_shape",
     "check_weights",
+    "shortened",
     "shown",
     "stored_dtype",
 ]
 
 _BLOCK_ENTRIES = 1 << 22  # entries looked at in one go, so that a check costs megabytes and not the size of the data
-_MAX_SHOWN = 120
+_MAX_SHOWN, _MAX_TEXT = 120, 60  # letters of a value and of a text
 
 
 def shown(value: object) -> str:
@@ -30,6 +31,19 @@ def shown(value: object) -> str:
     if "\n" in text:
         text = " ".join(text.split())
     return text if len(text) <= _MAX_SHOWN else f"{text[: _MAX_SHOWN - 3]}..."
+
+
+def shortened(text: object, length: int = _MAX_TEXT) -> str:
+    """What something says, in one line that is not too long and holds nothing that a terminal would obey.
+
+    Args:
+        text: what is said, an error say.
+        length: the most letters of it, >= 3.
+    """
+    line = " ".join(str(text).split())
+    if not line.isprintable():
+        line = repr(line)[1:-1]
+    return line if len(line) <= length else f"{line[: length - 3]}..."
 
 
 def check_interval(name: str, value: object, *, low: float, high: float = math.inf, strict: bool = False) -> float:

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
+from .._validation import shortened
 from ._base import FileStamp, RowReader
 from ._columns import Layout, fill, find_layout
 from ._ipc import Batch, decoded_bytes, find_batches
-from ._tables import require_pyarrow, shortened, watched
+from ._tables import require_pyarrow, watched
 
 if TYPE_CHECKING:
     import pyarrow as pa

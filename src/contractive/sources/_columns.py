@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ._tables import choose, listed, shortened
+from .._validation import shortened
+from ._tables import choose, listed
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -11,8 +11,9 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
+from .._validation import shortened
 from ._base import FileStamp, RowReader, read_bytes
-from ._tables import choose, require_pyarrow, shortened, watched
+from ._tables import choose, require_pyarrow, watched
 
 __all__ = ["open_csv"]
 

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .._validation import shortened
 from ._base import FileStamp, RowReader, read_bytes
 
 try:
@@ -162,7 +163,7 @@ def _decoding(path: str) -> Iterator[None]:
     # Pillow raises whatever it meets in a damaged file, and warnings where these are errors; the system's own errors
     # cannot be among it, as the file is in memory.
     except Exception as error:
-        words = str(error) or type(error).__name__
+        words = shortened(error, 200) or type(error).__name__
         raise ValueError(f"{path!r} must be a picture; it is truncated or foreign ({words}).") from error
 
 

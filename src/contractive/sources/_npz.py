@@ -15,6 +15,7 @@ from typing import IO, NamedTuple
 import numpy as np
 from numpy.lib import format as npy
 
+from .._validation import shortened
 from ._spool import MOST_EXPANSION, SpooledRows, exactly, spool
 
 __all__ = ["open_npz"]
@@ -89,7 +90,7 @@ def _refusing(path: str, rule: str) -> Iterator[None]:
         if isinstance(error, OSError) and error.errno != errno.EINVAL:
             error.filename = error.filename or path
             raise
-        raise ValueError(f"{path!r} {rule} ({error}).") from error
+        raise ValueError(f"{path!r} {rule} ({shortened(error, 200)}).") from error
 
 
 def _member(archive: zipfile.ZipFile, name: str, size: int) -> zipfile.ZipInfo:

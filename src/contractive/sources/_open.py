@@ -21,6 +21,7 @@ from ._idx import open_idx
 from ._images import is_picture, open_images, pictures_in
 from ._npy import open_npy
 from ._npz import open_npz
+from ._tables import listed
 
 __all__ = ["RowSource", "open_array", "open_rows", "pick"]
 
@@ -126,7 +127,9 @@ def pick(data: str, array: str | None, option: str, names: list[str]) -> str:
         return names[0]
     if array is None or array not in names:
         got = "several arrays" if array is None else repr(array)
-        raise ValueError(f"{data!r} holds {', '.join(sorted(names)) or 'no array'}; got {got}. Name one with {option}.")
+        raise ValueError(
+            f"{data!r} holds {listed(sorted(names)) if names else 'no array'}; got {got}. Name one with {option}."
+        )
     return array
 
 

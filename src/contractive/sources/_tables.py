@@ -7,11 +7,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from .._validation import shortened
 from ._base import FileStamp
 
-__all__ = ["choose", "listed", "require_pyarrow", "shortened", "watched"]
+__all__ = ["choose", "listed", "require_pyarrow", "watched"]
 
-_SHOWN, _LENGTH = 8, 60  # names of a list and letters of a text that a message shows
+_SHOWN = 8  # names of a list that a message shows
 
 
 def require_pyarrow(path: str) -> None:
@@ -84,9 +85,3 @@ def listed(names: Sequence[str]) -> str:
     """Some names for a message, and how many more there are."""
     shown = ", ".join(repr(shortened(name)) for name in names[:_SHOWN])
     return f"{shown} and {len(names) - _SHOWN} more" if len(names) > _SHOWN else shown or "none"
-
-
-def shortened(text: object, length: int = _LENGTH) -> str:
-    """What something says, in one line that is not too long."""
-    line = " ".join(str(text).split())
-    return line if len(line) <= length else f"{line[: length - 3]}..."
