@@ -5,6 +5,7 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from contractive._validation import shortened
 from contractive.sources import open_rows
@@ -24,6 +25,43 @@ def npy(header: str, values: bytes = TABLE.tobytes()) -> bytes:
 
 def described(descr: str = "'<f4'", shape: str = "(4, 3)") -> str:
     return f"{{'descr': {descr}, 'fortran_order': False, 'shape': {shape}}}\n"
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        described(shape="(4, 3"),
+        described(shape="(" * 200),
+        described(shape="(4, 3))"),
+        described(shape=f"({2**62}, 3)"),
+        described(shape=f"({10**30}, 3)"),
+        described(shape="(-4, -3)"),
+        described(shape="(4, [3])"),
+        described(descr="[]"),
+        described(descr="(2,)"),
+        described(descr="'(3,)<f4'", shape="(4,)"),
+        described(descr="'<U0'"),
+        described(descr="'|O'"),
+        described(descr="[('a', '|O'), ('b', '<f4')]", shape="(4,)"),
+        "{'\n': 1}",
+    ],
+)
+@pytest.mark.parametrize("name", ["x.npy", "x.npz"])
+def test_numpy_header_of_nonsense_is_refused_in_one_line(tmp_path: Path, name: str, header: str):
+    path = tmp_path / name
+    if name == "x.npy":
+        path.write_bytes(npy(header))
+    else:
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("a.npy", npy(header))
+    with refusal(path, "plain numbers") as caught:
+        open_rows(str(path))
+    assert str(caught.value).isprintable()
+
+
+def test_npy_by_python_2_is_read_without_a_warning(tmp_path: Path):
+    path = write(tmp_path / "x.npy", npy(described(shape="(4L, 3L)")))
+    assert np.array_equal(np.asarray(open_rows(path).rows), TABLE)
 
 
 def test_names_in_an_archive_do_not_reach_the_terminal(tmp_path: Path):

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import errno
 import io
-import math
-import warnings
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import IO, NamedTuple
+from typing import IO
 
 import numpy as np
-from numpy.lib import format as npy
 
 from .._validation import shortened
+from ._npy import NpyHeader, read_header
 from ._spool import MOST_EXPANSION, SpooledRows, exactly, spool
 
 __all__ = ["open_npz"]
@@ -23,24 +21,8 @@ __all__ = ["open_npz"]
 _MOST_IN_MEMORY = 64 << 20  # bytes of an array
 _MOST_TABLE = 8 << 20  # bytes of an archive's table of contents: some 100,000 names
 _MOST_TAIL = 1 << 17  # bytes: an archive's comment and what says where the table is
-_MOST_HEADER = 12 + 10_000  # bytes: the longest that NumPy believes, and the magic before it
-_PARSERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 # What `zipfile`, NumPy and `zlib` raise of damaged archives; `RuntimeError` is for encryption and unknown methods.
 _DAMAGE = (ValueError, EOFError, OverflowError, RuntimeError, zipfile.BadZipFile, zlib.error)
-
-
-class _Header(NamedTuple):
-    """What a member says of itself, and its own length in bytes."""
-
-    shape: tuple[int, ...]
-    is_fortran: bool
-    dtype: np.dtype
-    n_bytes: int
-
-    @property
-    def values_bytes(self) -> int:
-        """Bytes of all values."""
-        return math.prod(self.shape) * self.dtype.itemsize
 
 
 class _Bounded(io.BufferedReader):
@@ -111,7 +93,7 @@ def _member(archive: zipfile.ZipFile, name: str, size: int) -> zipfile.ZipInfo:
 def _read(path: str, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> SpooledRows | np.ndarray:
     """A member's values, once its header agrees with the archive."""
     with archive.open(member) as stream:
-        header = _header(stream)
+        header = read_header(stream)
     if member.file_size != header.n_bytes + header.values_bytes:
         got = member.file_size - header.n_bytes
         raise ValueError(f"shape {header.shape} asks for {header.values_bytes:,} bytes; there are {got:,}")
@@ -124,28 +106,9 @@ def _read(path: str, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Spool
         return _in_memory(stream, header)
 
 
-def _in_memory(stream: IO[bytes], header: _Header) -> np.ndarray:
+def _in_memory(stream: IO[bytes], header: NpyHeader) -> np.ndarray:
     content, done = np.empty(header.values_bytes, np.uint8), 0
     for chunk in exactly(stream, header.values_bytes):
         content[done : done + len(chunk)] = np.frombuffer(chunk, np.uint8)
         done += len(chunk)
     return content.view(header.dtype).reshape(header.shape, order="F" if header.is_fortran else "C")
-
-
-def _header(stream: IO[bytes]) -> _Header:
-    """Read the header of a .npy file of anything but objects."""
-    # No more than this is taken, as a header may claim four billion bytes for itself.
-    content = io.BytesIO(stream.read(_MOST_HEADER))
-    if not content.getvalue().startswith(npy.MAGIC_PREFIX):
-        raise ValueError("a member that is no NumPy array")
-    version = npy.read_magic(content)
-    if version not in _PARSERS:
-        raise ValueError(f"version {version[0]}.{version[1]} of the format, which plain values do not need")
-    try:
-        with warnings.catch_warnings(action="ignore"):  # of odd numbers, and of files by Python 2
-            shape, is_fortran, dtype = _PARSERS[version](content)
-    except Exception as error:  # the parser of literals runs out of stack and memory, dtypes raise whatever they meet
-        raise ValueError(str(error) or type(error).__name__) from error
-    if dtype.hasobject or dtype.subdtype or not dtype.itemsize or min(shape, default=0) < 0:
-        raise ValueError(f"dtype {dtype} of shape {shape}; object arrays and the like are not plain")
-    return _Header(shape, is_fortran, dtype, content.tell())

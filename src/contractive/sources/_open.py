@@ -111,7 +111,7 @@ def open_array(data: str, choose: Callable[[list[str]], str], kinds: str = "numb
         return open_npz(data, choose, kinds)
     try:
         return open_npy(data)
-    except (ValueError, EOFError) as error:
+    except ValueError as error:
         raise ValueError(
             f"{data!r} must be a NumPy file of plain {kinds}; it is truncated or foreign ({error})."
         ) from error
