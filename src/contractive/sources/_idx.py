@@ -83,7 +83,7 @@ def open_idx(path: str) -> IdxRows | SpooledRows:
     expected = header.n_bytes + header.values_bytes
     if stamp.size != expected:
         raise ValueError(
-            f"{path!r} must have {expected:,} bytes, as its header says; got {stamp.size:,}. "
+            f"{path!r} must have {_count(expected)} bytes, as its header says; got {stamp.size:,}. "
             "It is truncated or no IDX file."
         )
     return IdxRows(path, header, stamp)
@@ -98,13 +98,18 @@ def _decompressed(path: str, stream: IO[bytes], size: int) -> SpooledRows:
             expected = header.n_bytes + header.values_bytes
             if expected > MOST_EXPANSION * size:
                 raise ValueError(
-                    f"{path!r} must have {expected:,} bytes when decompressed, as its header says; "
+                    f"{path!r} must have {_count(expected)} bytes when decompressed, as its header says; "
                     f"got a gzip file of {size:,}, which cannot hold as many."
                 )
             spooled = spool(path, values, header.values_bytes)
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise ValueError(f"{path!r} must be a whole gzip file; it is truncated or damaged ({error}).") from error
     return SpooledRows(path, spooled, header.shape, header.stored, header.image_shape)
+
+
+def _count(number: int) -> str:
+    """A number in a message: 255 dimensions make one of two thousand digits."""
+    return f"{number:,}" if number < 1 << 64 else "2^64 or more"
 
 
 def _header(path: str, stream: IO[bytes]) -> _Header:
