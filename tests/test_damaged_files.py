@@ -1,10 +1,12 @@
 """Damaged files of which reading once came to more, or to less, than a line that refuses them by name."""
 
+import io
 import struct
 import zipfile
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from contractive._validation import shortened
@@ -78,6 +80,20 @@ def test_names_in_an_archive_do_not_reach_the_terminal(tmp_path: Path):
     with refusal(path, "holds", r"\x1b[2J") as caught:
         open_rows(str(path), array="a")
     assert str(caught.value).isprintable()
+
+
+def test_batch_that_only_claims_to_be_empty_is_refused(tmp_path: Path):
+    stream, table = io.BytesIO(), pa.table({"a": TABLE[:, 0], "b": TABLE[:, 1]})
+    with pa.ipc.new_file(stream, table.schema) as file:
+        file.write_table(table, max_chunksize=2)
+    content = stream.getvalue()
+    path = write(tmp_path / "x.arrow", content)
+    assert len(open_rows(path).rows) == 4
+    # The number of rows is the first of the second batch's fields, its columns say so, too, beside the nulls: 2, 2, 0.
+    place = content.rindex(struct.pack("<q", 2), 0, content.rindex(struct.pack("<4q", 2, 0, 2, 0)))
+    path = write(tmp_path / "x.arrow", content[:place] + bytes(8) + content[place + 8 :])
+    with refusal(path, "must be an Arrow IPC file"):
+        open_rows(path)
 
 
 def test_text_is_shortened_to_one_line_that_a_terminal_may_see():

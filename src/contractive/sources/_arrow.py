@@ -110,7 +110,11 @@ def open_feather(path: str, columns: Sequence[str] | None) -> RowReader:
             return _read_batch(path, stream, batches, dictionaries, number, [schema.get_field_index(name)]).column(name)
 
         layout = find_layout(path, fields, columns, _index_columns(schema), first_row)
-        return _FeatherRows(path, stamp, layout, batches, dictionaries, schema)
+        features = [schema.get_field_index(name) for name in layout.names]
+        for number in np.flatnonzero(np.array(counts) == 0).tolist():
+            # It is never read again, and a damaged one that only claims to be empty would be missed by nobody.
+            _read_batch(path, stream, batches, dictionaries, number, features)
+        return _FeatherRows(path, stamp, layout, batches, dictionaries, features)
 
 
 class _GroupedRows(RowReader):
@@ -217,10 +221,9 @@ class _FeatherRows(_GroupedRows):
         layout: Layout,
         batches: Sequence[Batch],
         dictionaries: Sequence[Batch],
-        schema: pa.Schema,
+        fields: Sequence[int],
     ):
-        self._batches, self._dictionaries = batches, dictionaries
-        self._fields = [schema.get_field_index(name) for name in layout.names]
+        self._batches, self._dictionaries, self._fields = batches, dictionaries, fields
         super().__init__(path, stamp, layout, [batch.n_rows for batch in batches], _SMALLER_BATCHES)
 
     def _tables(self, stream: BinaryIO, number: int) -> Iterator[pa.Table]:
