@@ -96,6 +96,25 @@ def test_batch_that_only_claims_to_be_empty_is_refused(tmp_path: Path):
         open_rows(path)
 
 
+@pytest.mark.parametrize("bad", ["9\r", '9"', '9"1'])
+@pytest.mark.parametrize("others", ["", "x,1,2\n"])
+def test_bad_row_is_one_whatever_stands_in_other_rows(tmp_path: Path, bad: str, others: str):
+    """Also in a column that is no feature, which is not parsed."""
+    path = write(
+        tmp_path / "x.csv", f"n,a,b\n1,2,3\n{bad},5,6\n{others}7,8,9\n".replace("9\r,5,6", "4,5,6\r\r").encode()
+    )
+    rows = open_rows(path, columns=["a", "b"], lenient=True).rows
+    assert np.isnan(rows[1:2]).all()
+    assert np.array_equal(rows[[0, -1]], [[2, 3], [8, 9]])
+
+
+def test_columns_without_a_name_are_refused_where_one_would_be_lost(tmp_path: Path):
+    path = write(tmp_path / "x.csv", b",a,\n0,1,2\n1,3,4\n")
+    with refusal(path, "no two columns of one name", "'' twice"):
+        open_rows(path)
+    assert np.asarray(open_rows(path, columns=["a"]).rows).tolist() == [[1], [3]]
+
+
 def test_text_is_shortened_to_one_line_that_a_terminal_may_see():
     assert shortened("a\n b\t c") == "a b c"
     assert shortened("type \x0e\x1b[2J") == r"type \x0e\x1b[2J"

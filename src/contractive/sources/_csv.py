@@ -185,6 +185,11 @@ class _CsvRows(RowReader):
             return False
         if b"\r" in lines and (lines.startswith(b"\r\n") or b"\n\r\n" in lines):
             return False
+        if b'"' in lines:
+            # A line with an odd number of them is bad, in whatever column, and whichever lines are parsed with it.
+            quotes = np.flatnonzero(np.frombuffer(lines, np.uint8) == ord('"'))
+            if (np.diff(np.searchsorted(quotes, begins - begins[0])) % 2).any():
+                return False
         try:
             table = pc.read_csv(
                 pa.BufferReader(lines),
@@ -243,7 +248,8 @@ def _find_form(path: str, stream: BinaryIO, columns: Sequence[str] | None) -> _F
         raise ValueError(f"{path!r} must have a first line of fields, {_MAX_FIELDS:,} at most; it has {_shown(text)}.")
     header = not all(map(_is_number, fields))
     names = [field.strip() for field in fields] if header else [str(number) for number in range(len(fields))]
-    index = frozenset([""] if not names[0] else [])
+    # Of several without a name the others would be left out with the first, and no one would know.
+    index = frozenset([""] if not names[0] and names.count("") == 1 else [])
     begin = len(first) if header else len(first) - len(first.removeprefix(_BOM))
     return _Form(delimiter, tuple(names), tuple(choose(path, names, columns, index)), begin, int(header))
 
@@ -296,11 +302,11 @@ def _first_lines(stream: BinaryIO, n_lines: int) -> Iterator[bytes]:
 def _fields(line: bytes, delimiter: str) -> list[str] | None:
     """The fields of a line, or None where it has none that can be told apart."""
     text = line.removesuffix(b"\n").removesuffix(b"\r").decode(errors="replace")
-    if not text or text.count('"') % 2:
+    if not text or "\r" in text or text.count('"') % 2:
         return None
     try:
         return next(csv.reader([text], delimiter=delimiter))
-    except (csv.Error, StopIteration):  # a lone \r, a field of more than 128 KiB
+    except (csv.Error, StopIteration):  # a field of more than 128 KiB
         return None
 
 
