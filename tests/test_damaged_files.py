@@ -3,15 +3,17 @@
 import io
 import struct
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from PIL import Image
 
 from contractive._validation import shortened
 from contractive.sources import open_rows
-from row_files import refusal
+from row_files import FEW, peak, refusal
 
 TABLE = np.arange(12, dtype=np.float32).reshape(4, 3)
 
@@ -113,6 +115,54 @@ def test_columns_without_a_name_are_refused_where_one_would_be_lost(tmp_path: Pa
     with refusal(path, "no two columns of one name", "'' twice"):
         open_rows(path)
     assert np.asarray(open_rows(path, columns=["a"]).rows).tolist() == [[1], [3]]
+
+
+def png(width: int, height: int, pixels: bytes, *, depth: int = 8, color: int = 0, interlacing: int = 0) -> bytes:
+    header = struct.pack(">IIBBBBB", width, height, depth, color, 0, 0, interlacing)
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(pixels)), (b"IEND", b"")]
+    written = (
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body)) for kind, body in chunks
+    )
+    return b"\x89PNG\r\n\x1a\n" + b"".join(written)
+
+
+def test_picture_that_lacks_lines_is_refused_before_it_takes_memory(tmp_path: Path):
+    line = b"\0" + bytes(range(5))
+    assert open_rows(write(tmp_path / "x.png", png(5, 3, line * 3))).rows[0].tolist() == [*range(5)] * 3
+    with refusal(write(tmp_path / "x.png", png(5, 3, line * 2)), "6 of the 18 bytes of its pixels are missing"):
+        open_rows(str(tmp_path / "x.png"))
+    path = write(tmp_path / "x.png", png(8000, 8000, b"\0" + bytes(8000)))
+
+    def refused() -> None:
+        with refusal(path, "bytes of its pixels are missing"):
+            open_rows(path)
+
+    assert peak(refused) < FEW
+
+
+@pytest.mark.parametrize(("depth", "mode", "color"), [(1, "1", 0), (8, "L", 0), (8, "RGB", 2), (4, "P", 3)])
+@pytest.mark.parametrize("size", [(1, 1), (3, 2), (5, 5), (9, 17), (2, 9)])
+def test_pictures_of_all_kinds_have_their_pixels(
+    tmp_path: Path, depth: int, mode: str, color: int, size: tuple[int, int]
+):
+    """As Pillow writes them, whose lines may take less than a byte a pixel."""
+    colors = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
+    picture = Image.fromarray(colors).convert(
+        mode, palette=Image.Palette.ADAPTIVE, colors=2**depth if mode == "P" else 256
+    )
+    picture.save(tmp_path / "x.png", bits=depth)
+    stored = (tmp_path / "x.png").read_bytes()[24:26]
+    assert stored == bytes([depth, color]) or (mode == "P" and stored[0] < depth)  # of few colors
+    expected = np.asarray(picture.convert("RGB" if mode in ("RGB", "P") else "L"))
+    assert np.array_equal(open_rows(str(tmp_path / "x.png")).rows[0], expected.ravel())
+
+
+def test_interlaced_picture_needs_the_lines_of_all_passes(tmp_path: Path):
+    # The passes of 3 x 5 pixels, of which the second is empty, by the table in PNG's chapter 8.
+    n_bytes = sum(lines * (1 + columns) for columns, lines in [(1, 1), (1, 1), (1, 2), (2, 1), (1, 3), (3, 2)])
+    assert open_rows(write(tmp_path / "x.png", png(3, 5, bytes(n_bytes), interlacing=1))).rows.shape == (1, 15)
+    with refusal(write(tmp_path / "x.png", png(3, 5, bytes(n_bytes - 1), interlacing=1)), "1 of the"):
+        open_rows(str(tmp_path / "x.png"))
 
 
 def test_text_is_shortened_to_one_line_that_a_terminal_may_see():

@@ -14,6 +14,7 @@ import numpy as np
 
 from .._validation import shortened
 from ._base import FileStamp, RowReader, read_bytes
+from ._png import check_png
 
 try:
     from PIL.BmpImagePlugin import BmpImageFile
@@ -189,8 +190,9 @@ def _opened(file: _File) -> Image:
             "Convert it first."
         )
     if picture.format == "PNG":
-        with _decoding(path):  # Pillow decodes pixels without a look at their checksums
+        with _decoding(path):  # Pillow decodes pixels without a look at their checksums or their number
             plugin(BytesIO(content)).verify()
+            check_png(content)
     return picture
 
 
