@@ -5,13 +5,17 @@ import struct
 import zipfile
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
 from PIL import Image
+from safetensors.numpy import save_file
 
+import contractive
 from contractive._validation import shortened
+from contractive.serialization import read_checkpoint, read_model, write_checkpoint, write_model
 from contractive.sources import open_rows
 from row_files import FEW, peak, refusal
 
@@ -163,6 +167,47 @@ def test_interlaced_picture_needs_the_lines_of_all_passes(tmp_path: Path):
     assert open_rows(write(tmp_path / "x.png", png(3, 5, bytes(n_bytes), interlacing=1))).rows.shape == (1, 15)
     with refusal(write(tmp_path / "x.png", png(3, 5, bytes(n_bytes - 1), interlacing=1)), "1 of the"):
         open_rows(str(tmp_path / "x.png"))
+
+
+KINDS = {"model": (write_model, read_model), "checkpoint": (write_checkpoint, read_checkpoint)}
+ODD = ["3", "null", "[]", '"version"', "[" * 100_000, "{", '{"version": "1", "description": 3}', '{"version": "\\n"}']
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("facts", ODD)
+def test_facts_of_nonsense_are_refused_in_one_line(tmp_path: Path, kind: str, facts: str):
+    path = tmp_path / "x.safetensors"
+    save_file({"weight": TABLE}, path, {f"contractive.{kind}": facts})
+    with refusal(path) as caught:
+        KINDS[kind][1](path)
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("description", [3, [], None, "\ud800"])
+def test_description_that_is_no_object_is_refused(tmp_path: Path, kind: str, description: Any):
+    write_it, read = KINDS[kind]
+    write_it(tmp_path / "x.safetensors", {"weight": TABLE}, description)
+    with refusal(tmp_path / "x.safetensors", "describes none", "no JSON object"):
+        read(tmp_path / "x.safetensors")
+
+
+@pytest.mark.parametrize("description", [{"class": []}, {"class": {}}, {"class": "\n"}, {}])
+def test_class_that_is_no_name_is_refused(tmp_path: Path, description: Any):
+    write_model(tmp_path / "x.safetensors", {"weight": TABLE}, description)
+    with refusal(tmp_path / "x.safetensors", "must hold one of") as caught:
+        contractive.load(tmp_path / "x.safetensors")
+    assert str(caught.value).isprintable()
+
+
+def test_models_facts_do_not_break_the_line(tmp_path: Path):
+    model = contractive.ContractiveAutoencoder(2, max_epochs=1).fit(TABLE)
+    model.save(tmp_path / "x.safetensors")
+    arrays, description = read_model(tmp_path / "x.safetensors")
+    write_model(tmp_path / "x.safetensors", arrays, description | {"n_features": "\n\x1b"})
+    with refusal(tmp_path / "x.safetensors", "does not describe a model") as caught:
+        contractive.load(tmp_path / "x.safetensors")
+    assert str(caught.value).isprintable()
 
 
 def test_text_is_shortened_to_one_line_that_a_terminal_may_see():

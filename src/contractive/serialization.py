@@ -10,6 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from ._files import write_atomically
+from ._validation import shortened
 
 __all__ = ["read_checkpoint", "read_model", "write_checkpoint", "write_model"]
 
@@ -90,23 +91,43 @@ def _read(path: str | Path, kind: str) -> tuple[dict[str, np.ndarray], dict[str,
             metadata = stream.metadata() or {}
             arrays = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
     except SafetensorError as error:
-        raise ValueError(f"{str(path)!r} must be {what}; it is truncated, altered or foreign ({error}).") from error
+        reason = shortened(error, 200)
+        raise ValueError(f"{str(path)!r} must be {what}; it is truncated, altered or foreign ({reason}).") from error
     try:
-        facts = json.loads(metadata[_FORMATS[kind]])
-    except (KeyError, ValueError) as error:
+        facts = _object(metadata.get(_FORMATS[kind]))
+    except ValueError as error:
         raise ValueError(f"{str(path)!r} must be {what} of contractive; got another safetensors file.") from error
     if facts.get("version") != str(_VERSION):
         raise ValueError(
-            f"{str(path)!r} must be of version {_VERSION}; got {facts.get('version')}. "
+            f"{str(path)!r} must be of version {_VERSION}; got {shortened(facts.get('version'))}. "
             "Use the contractive that wrote it."
         )
-    if facts.get("sha256") != _digest(arrays, facts.get("description", "")):
+    text = facts.get("description")
+    if not isinstance(text, str) or facts.get("sha256") != _digest(arrays, text):
         raise ValueError(f"{str(path)!r} was altered after it was written (its SHA-256 differs); use another copy.")
-    return arrays, json.loads(facts["description"])
+    try:
+        return arrays, _object(text)
+    except ValueError as error:
+        raise ValueError(f"{str(path)!r} must be {what} of contractive; it describes none ({error}).") from error
+
+
+def _object(text: object) -> dict[str, Any]:
+    """What JSON holds that must be an object.
+
+    Raises:
+        ValueError: if it is another thing, or no JSON; the message names no file.
+    """
+    try:
+        found = json.loads(text) if isinstance(text, str) else None
+    except RecursionError as error:
+        raise ValueError("JSON that is nested too deeply") from error
+    if not isinstance(found, dict):
+        raise ValueError("no JSON object")
+    return found
 
 
 def _digest(arrays: dict[str, np.ndarray], text: str) -> str:
-    digest = hashlib.sha256(text.encode())
+    digest = hashlib.sha256(text.encode(errors="surrogatepass"))  # JSON may hold half a pair
     for name in sorted(arrays):
         digest.update(f"\0{name}\0{arrays[name].dtype.str}\0{arrays[name].shape}\0".encode())
         digest.update(arrays[name].tobytes())

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from .._validation import shortened, shown
 from ..models import wrap_callables
 from ..serialization import read_checkpoint, read_model
 from ..supervised import FineTuningRecord
@@ -79,17 +80,18 @@ def load(
         True
     """
     arrays, description = read_model(path)
-    if description.get("class") not in ESTIMATORS:
-        raise ValueError(f"{str(path)!r} must hold one of {', '.join(ESTIMATORS)}; got {description.get('class')!r}.")
+    name = description.get("class")
+    if not isinstance(name, str) or name not in ESTIMATORS:
+        raise ValueError(f"{str(path)!r} must hold one of {', '.join(ESTIMATORS)}; got {shown(name)}.")
     try:
-        if issubclass(ESTIMATORS[description["class"]], BaseClassifier):
+        if issubclass(ESTIMATORS[name], BaseClassifier):
             if encoder is not None or decoder is not None:
                 raise ValueError("`encoder` and `decoder` must be None for a classifier, which is of dense layers")
             return _fitted_classifier(description, arrays)
         return _fitted(description, arrays, {"encoder": encoder, "decoder": decoder})
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ValueError(
-            f"{str(path)!r} does not describe a model of this version ({str(error).rstrip('.')})."
+            f"{str(path)!r} does not describe a model of this version ({shortened(error, 200).rstrip('.')})."
         ) from error
 
 
@@ -129,7 +131,7 @@ def load_checkpoint(path: str | Path) -> Any:
         return restored(found, make_estimator, _restore)
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise ValueError(
-            f"{str(path)!r} does not describe a training of this version ({str(error).rstrip('.')})."
+            f"{str(path)!r} does not describe a training of this version ({shortened(error, 200).rstrip('.')})."
         ) from error
 
 
