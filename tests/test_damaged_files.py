@@ -1,6 +1,8 @@
 """Damaged files of which reading once came to more, or to less, than a line that refuses them by name."""
 
+import gzip
 import io
+import pickle
 import struct
 import zipfile
 import zlib
@@ -86,6 +88,51 @@ def test_names_in_an_archive_do_not_reach_the_terminal(tmp_path: Path):
     with refusal(path, "holds", r"\x1b[2J") as caught:
         open_rows(str(path), array="a")
     assert str(caught.value).isprintable()
+
+
+def test_archive_that_goes_on_beyond_what_it_claims_takes_no_memory(tmp_path: Path):
+    path = tmp_path / "x.npz"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.npy", npy(described(), TABLE.tobytes() + bytes(100 << 20)))
+    content = bytearray(path.read_bytes())
+    size = len(npy(described()))
+    struct.pack_into("<I", content, content.index(b"PK\1\2") + 24, size)
+    path.write_bytes(content)
+
+    def refused() -> None:
+        with refusal(path, "plain numbers in 'a'", "CRC"):
+            open_rows(str(path))
+
+    assert peak(refused) < FEW
+
+
+def test_idx_that_goes_on_beyond_what_it_claims_takes_no_memory(tmp_path: Path):
+    header = struct.pack(">HBB2I", 0, 8, 2, 4, 3)
+    path = write(tmp_path / "x.idx.gz", gzip.compress(header + bytes(100 << 20), 1))
+
+    def refused() -> None:
+        with refusal(path, "gzip", "more than the 12 bytes"):
+            open_rows(path)
+
+    assert peak(refused) < FEW
+
+
+class Trap:
+    """Unpickling one writes a file."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+@pytest.mark.parametrize("read", [contractive.load, contractive.estimators.load_checkpoint])
+def test_pickle_under_a_models_name_is_never_unpickled(tmp_path: Path, read: Any):
+    path = write(tmp_path / "x.safetensors", pickle.dumps(Trap(tmp_path / "sprung")))
+    with refusal(path, "truncated, altered or foreign"):
+        read(path)
+    assert not (tmp_path / "sprung").exists()
 
 
 def test_batch_that_only_claims_to_be_empty_is_refused(tmp_path: Path):
