@@ -1,5 +1,6 @@
 """The training loop against plain gradient descent written in NumPy, and its promises about bits and compiling."""
 
+import time
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -31,6 +32,7 @@ from contractive.training import (
 )
 from registry import MODELS
 from routes import one_layer, sigmoid, times_compiled
+from toys import ArrayRows
 
 ROWS = np.random.RandomState(0).uniform(size=(23, 6)).astype(np.float32)
 CONTRACTIVE = Objective((Contraction(0.1),))
@@ -133,6 +135,22 @@ def test_the_step_is_traced_once_a_run_whatever_the_chunks(monkeypatch):
     fit(objective=Objective((CountTraces(0.0, seen),)), max_epochs=3, on_chunk=chunks.append)
     assert len(chunks) == 15  # five minibatches an epoch, one a chunk, the short one included
     assert len(seen) == 1
+
+
+class SlowToHear:
+    """A group of this process alone that takes long to say so."""
+
+    def gather(self, values: Any) -> np.ndarray:
+        time.sleep(0.01)
+        return np.array([values], np.float64)
+
+
+def test_processes_that_hear_slowly_of_each_other_ask_seldom(monkeypatch):
+    one_minibatch_a_chunk(monkeypatch)
+    rows, ends = ArrayRows(np.tile(ROWS, (200, 1))), []
+    fit(rows, max_epochs=1, peers=SlowToHear(), on_chunk=lambda progress: ends.append(progress.rows))
+    assert ends[0] == 5  # nothing is known yet
+    assert len(ends) < 100  # of 920 minibatches
 
 
 def test_a_second_run_of_the_same_shape_is_not_traced_again():

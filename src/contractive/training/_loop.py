@@ -20,6 +20,8 @@ from ._step import TrainingState, initial_state
 __all__ = ["EpochRecord", "Position", "Progress", "Trained", "train"]
 
 _CHUNK_SECONDS = 0.25  # how long the device runs between two looks at the clock, the keyboard and the numbers
+_SHARE_OF_LOOKS = 0.05  # of the time of several processes, which must hear of each other at each: the more, the longer
+_LONGEST_CHUNK = 5.0  # seconds, even so
 _SHOWN_ROWS = 5  # of those that a message names
 _FIRST_CHUNK = 16  # minibatches of the first chunk, before their speed is known
 
@@ -240,6 +242,8 @@ def _position(state: TrainingState, epochs_done: int, minibatches_done: int, sec
 class _Chunks(NamedTuple):
     """One epoch, run chunk by chunk, each sized by the speed of the one before to last `_CHUNK_SECONDS`.
 
+    Chunks of several processes last longer where hearing of each other takes long, so that it has `_SHARE_OF_LOOKS`.
+
     Args:
         epoch: its number.
         n_rows: rows of it.
@@ -263,20 +267,22 @@ class _Chunks(NamedTuple):
     def run(self, run: Run, state: TrainingState, done: int) -> tuple[TrainingState, Progress, bool]:
         """The state after the epoch, the means over it, and whether `on_chunk` ended it; `done` minibatches were."""
         n_minibatches, chunk = -(-self.n_rows // self.batch_size), _FIRST_CHUNK
-        progress, stopped = self._progress(state, done), False
+        progress, stopped, looking = self._progress(state, done), False, 0.0
         while done < n_minibatches and not stopped:
             start, stop = time.perf_counter(), min(done + chunk, n_minibatches)
             state = run(state, (done, stop))
             progress = self._progress(state, stop)
+            computed = time.perf_counter()
             if self.offer is not None:
-                spent = time.perf_counter() - self.began
-                self.offer(partial(_position, state, self.epoch - 1, stop, spent))
+                self.offer(partial(_position, state, self.epoch - 1, stop, computed - self.began))
             stopped = self.on_chunk is not None and self.on_chunk(progress) is True
-            speed = (stop - done) / (time.perf_counter() - start)
-            done, chunk = stop, max(1, min(16 * chunk, round(speed * _CHUNK_SECONDS)))
+            speed = (stop - done) / (computed - start)
+            seconds = max(_CHUNK_SECONDS, min(looking / _SHARE_OF_LOOKS, _LONGEST_CHUNK))
+            done, chunk = stop, max(1, min(16 * chunk, round(speed * seconds)))
             if self.peers is not None:  # all run the same programs, by the clock of the first
                 said = self.peers.gather([stopped, chunk])
                 stopped, chunk = bool(said[:, 0].any()), int(said[0, 1])
+                looking = time.perf_counter() - computed
         return state, progress, stopped
 
     def _progress(self, state: TrainingState, done: int) -> Progress:
