@@ -34,4 +34,31 @@ def test_miss_is_said(table: Any, tmp_path: Path):
         }
         (tmp_path / "speed.json").write_text(json.dumps(found))
         assert said in table.markdown(tmp_path)
-    assert table.markdown(tmp_path).count("| – |") == 8  # nothing is known of the others
+    assert table.markdown(tmp_path).count("| – |") == 11  # nothing is known of the others
+
+
+def test_costs_are_shown_with_their_parts(table: Any, tmp_path: Path):
+    host = {
+        "predicted": 0.05,
+        "parts": {"computing": 0.04, "bytes": 0.01},
+        "efficiency": 0.8,
+        "epoch": 90,
+        "limit": "bytes",
+    }
+    found = {
+        "machine": {"processor": "p", "cores": 2, "load_average": 0.1},
+        "job": {"features": 784, "units": 500, "batch_a_process": 1000},
+        "checked": {
+            n: {"predicted": 0.1, "measured": 0.08, "error": error} for n, error in (("1", 0.2), ("2", 0), ("4", -0.21))
+        },
+        "assumed": {"gigabits": 25, "message_us": 50, "disk_mb": 500, "host_rows": 10**9},
+        "hosts": {"1024": host},
+    }
+    (tmp_path / "cost.json").write_text(json.dumps(found))
+    page = table.markdown(tmp_path)
+    assert [page.count(words) for words in (": +20 % |", ": +0 % |", ": -21 % **(missed)** |")] == [1, 1, 1]
+    assert page.endswith(
+        "| hosts | minibatch | computing | bytes | efficiency | epoch | most is lost to |\n"
+        "|---|---|---|---|---|---|---|\n"
+        "| 1,024 | 50.0 | 40.0 | 10.0 | 80 % | 1.5 min | bytes |\n"
+    )

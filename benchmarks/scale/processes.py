@@ -1,8 +1,9 @@
 """Rows per second of two single-threaded processes that train together, beside one.
 
 Each process has a core of its own (taskset) and 1,000 rows of every minibatch: two train on minibatches of 2,000.
-Rounds of one and of two take turns, so that what else the machine does falls on both; a round's speed is the median of
-its epochs but the first, which compiles. Writes `results/processes.json`.
+Beside them, two that know nothing of each other: what the machine has to give. Rounds of all three take turns, so that
+what else the machine does falls on all; a round's speed is the median of its epochs but the first, which compiles.
+Writes `results/processes.json`.
 """
 
 from __future__ import annotations
@@ -26,48 +27,72 @@ RUN = "from contractive.cli import main; main()"
 BATCH, FEATURES, UNITS = 1000, 784, 500  # rows of a minibatch for each process
 
 
-def command(place: int, rest: list[str]) -> list[str]:
-    """A process on a core of its own."""
+FLAGS = {"OMP_NUM_THREADS": "1", "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false"}  # single-threaded
+CONTENDERS = {"one": (1, 1), "two": (2, 1), "two apart": (1, 2)}  # processes of a group, groups
+
+
+def pinned(place: int) -> list[str]:
+    """What puts a command on a core, the same one for places that differ by the number of cores."""
     cores = sorted(os.sched_getaffinity(0))
-    pin = ["taskset", "-c", str(cores[place % len(cores)])] if shutil.which("taskset") else []
-    return [*pin, sys.executable, "-c", RUN, *rest]
+    return ["taskset", "-c", str(cores[place % len(cores)])] if shutil.which("taskset") else []
 
 
-def epoch_speed(n_processes: int, n_epochs: int, folder: Path) -> float:
-    """Rows per second of all processes together."""
+def free_port() -> int:
+    """A port of this machine that nobody listens at."""
     with socket.create_server(("127.0.0.1", 0)) as found:
-        port = found.getsockname()[1]
-    job = f"train x.npy --out run --overwrite --no-report --components {UNITS} --loss cross_entropy --epochs {n_epochs}"
-    job += f" --batch-size {BATCH * n_processes} --optimizer sgd --checkpoint-every never --distributed"
-    job += f" --coordinator 127.0.0.1:{port} --processes {n_processes} --process-id"
-    flags = {"OMP_NUM_THREADS": "1", "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false"}
-    processes = [
+        return found.getsockname()[1]
+
+
+def start(n_processes: int, n_epochs: int, folder: Path, group: int) -> list[subprocess.Popen[bytes]]:
+    """A group of processes that train together on `x.npy`, into `run` and the number of the group."""
+    job = f"train x.npy --out run{group} --overwrite --no-report --components {UNITS} --loss cross_entropy"
+    job += f" --epochs {n_epochs} --batch-size {BATCH * n_processes} --optimizer sgd --checkpoint-every never"
+    job += f" --distributed --coordinator 127.0.0.1:{free_port()} --processes {n_processes} --process-id"
+    words = [sys.executable, "-c", RUN, *job.split()]
+    return [
         subprocess.Popen(
-            command(place, [*job.split(), str(place)]), cwd=folder, env=os.environ | flags, stdout=subprocess.DEVNULL
+            [*pinned(group * n_processes + place), *words, str(place)],
+            cwd=folder,
+            env=os.environ | FLAGS,
+            stdout=subprocess.DEVNULL,
         )
         for place in range(n_processes)
     ]
+
+
+def speed(n_processes: int, n_epochs: int, folder: Path, n_groups: int = 1) -> float:
+    """Rows per second of all processes together."""
+    processes = [one for group in range(n_groups) for one in start(n_processes, n_epochs, folder, group)]
     if any([process.wait() for process in processes]):
         raise RuntimeError(f"{n_processes} processes did not train to the end.")
-    lines = (folder / "run" / "history.jsonl").read_text().splitlines()
-    return statistics.median(json.loads(line)["rows_per_second"] for line in lines[1:])
+    total = 0.0
+    for group in range(n_groups):
+        lines = (folder / f"run{group}" / "history.jsonl").read_text().splitlines()
+        total += statistics.median(json.loads(line)["rows_per_second"] for line in lines[1:])
+    return total
+
+
+def write_noise(folder: Path, n_rows: int) -> None:
+    """Write rows of random bytes as `x.npy`."""
+    np.save(folder / "x.npy", np.random.default_rng(0).integers(0, 256, (n_rows, FEATURES), dtype=np.uint8))
 
 
 def measured(n_rows: int, n_epochs: int, n_rounds: int) -> dict[str, Any]:
     """The speeds of each round, and what they say."""
-    speeds: dict[str, list[float]] = {"one": [], "two": []}
+    speeds: dict[str, list[float]] = {label: [] for label in CONTENDERS}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        np.save(folder / "x.npy", np.random.default_rng(0).integers(0, 256, (n_rows, FEATURES), dtype=np.uint8))
+        write_noise(folder, n_rows)
         for _ in range(n_rounds):
-            for label, n_processes in (("one", 1), ("two", 2)):
-                speeds[label].append(epoch_speed(n_processes, n_epochs, folder))
+            for label, (n_processes, n_groups) in CONTENDERS.items():
+                speeds[label].append(speed(n_processes, n_epochs, folder, n_groups))
     medians = {label: statistics.median(values) for label, values in speeds.items()}
     return {
         "job": {"rows": n_rows, "features": FEATURES, "units": UNITS, "batch_a_process": BATCH, "epochs": n_epochs},
         "rows_per_second": speeds,
         "median": medians,
         "ratio": round(medians["two"] / medians["one"], 3),
+        "ratio_apart": round(medians["two apart"] / medians["one"], 3),
     }
 
 

@@ -36,7 +36,31 @@ def markdown(folder: Path) -> str:
         measured = list(rows(found))
         for (what, reach), value in zip(WANTED[name], measured, strict=True):
             lines.append(f"| {what} | {reach} | {value} | {command} | {machine} |")
-    return "\n".join([*lines, ""])
+    path = folder / "cost.json"
+    return "\n".join([*lines, *(_hosts(json.loads(path.read_text())) if path.is_file() else []), ""])
+
+
+def _hosts(found: Results) -> Iterator[str]:
+    """What the model of cost says of many hosts, part by part."""
+    assumed, job = found["assumed"], found["job"]
+    yield from (
+        "",
+        "## A minibatch on many hosts",
+        "",
+        f"Predicted by `cost_model.py`, in milliseconds: {job['features']}–{job['units']}, {job['batch_a_process']:,} "
+        f"rows of each minibatch a host, a network of {assumed['gigabits']:g} Gbit/s and {assumed['message_us']:g} µs a "
+        f"message, disks of {assumed['disk_mb']:g} MB/s; a host computes as one core of the machine above did. "
+        "Efficiency is the speed beside that of as many hosts which train apart; an epoch is of "
+        f"{assumed['host_rows']:,} rows.",
+        "",
+    )
+    parts = [*next(iter(found["hosts"].values()))["parts"]]
+    yield f"| hosts | minibatch | {' | '.join(parts)} | efficiency | epoch | most is lost to |"
+    yield "|" + "---|" * (len(parts) + 5)
+    for n_hosts, host in found["hosts"].items():
+        spent = " | ".join(f"{1e3 * host['parts'][part]:.1f}" for part in parts)
+        epoch, share = f"{host['epoch'] / 60:,.1f} min", f"{100 * host['efficiency']:.0f} %"
+        yield f"| {int(n_hosts):,} | {1e3 * host['predicted']:.1f} | {spent} | {share} | {epoch} | {host['limit']} |"
 
 
 def _memory(found: Results) -> Iterator[str]:
@@ -93,7 +117,17 @@ def _checkpoints(found: Results) -> Iterator[str]:
 
 def _processes(found: Results) -> Iterator[str]:
     ratio = found["ratio"]
-    yield f"{ratio:.2f}{_verdict(ratio >= 1.8)}"
+    apart = f"; {found['ratio_apart']:.2f} by two that know nothing of each other" if "ratio_apart" in found else ""
+    yield f"{ratio:.2f}{apart}{_verdict(ratio >= 1.8)}"
+
+
+def _cost(found: Results) -> Iterator[str]:
+    for run in found["checked"].values():
+        error = run["error"]
+        yield (
+            f"{1e3 * run['predicted']:.1f} ms for {1e3 * run['measured']:.1f} ms: {100 * error:+.0f} %"
+            f"{_verdict(abs(error) <= 0.2)}"
+        )
 
 
 def _verdict(is_reached: bool) -> str:
@@ -112,6 +146,7 @@ WANTED = {
     "encode": [("`encode`, 784–500, float32, `.npy` to `.npy`", "≥ 500,000 rows/s or ≥ 85 % of a matrix product")],
     "checkpoints": [("time that a checkpoint a minute costs, 784–500, Adam", "≤ 1 %")],
     "processes": [("two single-threaded processes against one, batch 1000 a process", "≥ 1.8 ×")],
+    "cost": [(f"seconds of a minibatch predicted for {n} process{'es' * (n > 1)}", "within 20 %") for n in (1, 2, 4)],
     "faults": [
         ("SIGKILL at random moments", "≥ 200, all end at the same bits"),
         ("checkpoints with a bit flipped, or cut off", "all refused by name"),
@@ -127,6 +162,7 @@ ROWS: dict[str, Callable[[Results], Iterator[str]]] = {
     "encode": _encode,
     "checkpoints": _checkpoints,
     "processes": _processes,
+    "cost": _cost,
     "faults": _faults,
     "lost": _lost,
 }
