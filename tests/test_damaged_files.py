@@ -191,6 +191,17 @@ def test_picture_that_lacks_lines_is_refused_before_it_takes_memory(tmp_path: Pa
     assert peak(refused) < FEW
 
 
+def test_picture_of_two_headers_or_one_too_late_is_refused(tmp_path: Path):
+    content = png(5, 3, bytes(18))
+    header = content[8:33]
+    path = write(tmp_path / "x.png", content[:33] + header + content[33:])
+    with refusal(path, "two headers"):
+        open_rows(path)
+    path = write(tmp_path / "x.png", content[:8] + struct.pack(">I4sI", 0, b"abCd", zlib.crc32(b"abCd")) + content[8:])
+    with refusal(path, "does not begin with its header"):
+        open_rows(path)
+
+
 @pytest.mark.parametrize(("depth", "mode", "color"), [(1, "1", 0), (8, "L", 0), (8, "RGB", 2), (4, "P", 3)])
 @pytest.mark.parametrize("size", [(1, 1), (3, 2), (5, 5), (9, 17), (2, 9)])
 def test_pictures_of_all_kinds_have_their_pixels(

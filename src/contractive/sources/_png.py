@@ -1,4 +1,4 @@
-"""Whether a PNG file has all of its pixels, which Pillow does not ask: it leaves black what is missing."""
+"""Whether a PNG file has one header and all of its pixels, which Pillow does not ask: what is missing stays black."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import NamedTuple
 __all__ = ["check_png"]
 
 _MAGIC_BYTES = 8
+_END = b"", memoryview(b"")
 _CHUNK = 1 << 16  # bytes that are decompressed at a time
 _SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # of a pixel, by the kind of color
 # Where a pass begins, and the steps to its next pixel: to the right, down, right, down.
@@ -40,31 +41,31 @@ class _Header(NamedTuple):
 
 
 def check_png(content: bytes | bytearray) -> None:
-    """Refuse a PNG file that Pillow can open whose data end before its pixels do.
+    """Refuse a PNG file whose data end before its pixels do, though Pillow can open it.
 
     Args:
         content: of the file.
 
     Raises:
-        ValueError: if pixels are missing; the message names no file.
+        ValueError: if pixels are missing, or it has no header or two; the message names no file.
         zlib.error: if their data are damaged.
     """
     chunks = _chunks(content)
-    header, kind, body = None, b"", memoryview(b"")
-    for kind, body in chunks:
-        if kind == b"IHDR":
-            header = _Header._make(struct.unpack(">IIBBBBB", body[:13]))
-        if kind == b"IDAT":
-            break
-    if header is None or kind != b"IDAT":
-        raise ValueError("it has no pixels")
+    kind, body = next(chunks, _END)
+    if kind != b"IHDR":
+        raise ValueError("it does not begin with its header")
+    header = _Header._make(struct.unpack(">IIBBBBB", body[:13]))
+    while kind not in (b"IDAT", b""):
+        kind, body = next(chunks, _END)
+        if kind == b"IHDR":  # Pillow would go by some of what the first says, and some of what the second does
+            raise ValueError("it has two headers")
     stream, left = zlib.decompressobj(), header.n_bytes
     while kind == b"IDAT":
         rest: bytes | memoryview = body
         while left and rest:
             left -= len(stream.decompress(rest, min(left, _CHUNK)))
             rest = stream.unconsumed_tail
-        kind, body = next(chunks, (b"", body))
+        kind, body = next(chunks, _END)
     if left:
         raise ValueError(f"{left:,} of the {header.n_bytes:,} bytes of its pixels are missing")
 
