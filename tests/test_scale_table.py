@@ -34,7 +34,7 @@ def test_miss_is_said(table: Any, tmp_path: Path):
         }
         (tmp_path / "speed.json").write_text(json.dumps(found))
         assert said in table.markdown(tmp_path)
-    assert table.markdown(tmp_path).count("| – |") == 11  # nothing is known of the others
+    assert table.markdown(tmp_path).count("| – |") == 14  # nothing is known of the others
 
 
 def test_costs_are_shown_with_their_parts(table: Any, tmp_path: Path):
@@ -62,3 +62,19 @@ def test_costs_are_shown_with_their_parts(table: Any, tmp_path: Path):
         "|---|---|---|---|---|---|---|\n"
         "| 1,024 | 50.0 | 40.0 | 10.0 | 80 % | 1.5 min | bytes |\n"
     )
+
+
+def test_failures_of_all_formats_are_counted(table: Any, tmp_path: Path):
+    machine = {"processor": "p", "cores": 2, "load_average": 0.1}
+    counts = {"inputs": 500_000, "read": 3, "refused": 499_997, "failures": 0, "guided": 7}
+    found = {"machine": machine, "formats": {"idx": counts, "npy": counts}}
+    (tmp_path / "fuzz.json").write_text(json.dumps(found))
+    page = table.markdown(tmp_path)
+    assert "| 1,000,000, 14 of them by Atheris |" in page
+    assert "| 0; 6 were read as another reader reads them |" in page
+    found["formats"]["png"] = counts | {"failures": 2, "inputs": 1}
+    found["formats"]["npy"] = counts | {"inputs": 1}
+    (tmp_path / "fuzz.json").write_text(json.dumps(found))
+    page = table.markdown(tmp_path)
+    assert "| 500,002, 21 of them by Atheris **(missed)** |" in page
+    assert "| 2; 9 were read as another reader reads them **(missed)** |" in page

@@ -130,6 +130,15 @@ def _cost(found: Results) -> Iterator[str]:
         )
 
 
+def _fuzz(found: Results) -> Iterator[str]:
+    formats = found["formats"].values()
+    inputs, read, failures, guided = (
+        sum(counts[name] for counts in formats) for name in ("inputs", "read", "failures", "guided")
+    )
+    yield f"{inputs:,}, {guided:,} of them by Atheris{_verdict(inputs >= 1_000_000)}"
+    yield f"{failures:,}; {read:,} were read as another reader reads them{_verdict(not failures)}"
+
+
 def _verdict(is_reached: bool) -> str:
     return "" if is_reached else " **(missed)**"
 
@@ -155,6 +164,14 @@ WANTED = {
     "lost": [
         ("one of two processes killed", "the other stops within 60 s and names it; both go on to the same numbers")
     ],
+    "fuzz": [
+        ("damaged files of every format that are read", "≥ 1,000,000"),
+        (
+            "of these, neither refused in a line nor read right; or a crash, more than 10 s, or more memory than "
+            "4 × the file and 32 MiB",
+            "none",
+        ),
+    ],
 }
 ROWS: dict[str, Callable[[Results], Iterator[str]]] = {
     "memory": _memory,
@@ -165,6 +182,7 @@ ROWS: dict[str, Callable[[Results], Iterator[str]]] = {
     "cost": _cost,
     "faults": _faults,
     "lost": _lost,
+    "fuzz": _fuzz,
 }
 
 
