@@ -11,6 +11,7 @@ from typing import IO, NamedTuple, cast
 
 import numpy as np
 
+from .._validation import shown
 from ._base import FileStamp, RowReader, read_bytes
 from ._spool import MOST_EXPANSION, SpooledRows, native, spool
 
@@ -129,7 +130,7 @@ def _header(path: str, stream: IO[bytes]) -> _Header:
         )
     n_features = math.prod(sizes[1:])
     if not sizes[0] or not n_features:
-        raise ValueError(f"{path!r} must have at least one row and one feature; got shape {sizes}.")
+        raise ValueError(f"{path!r} must have at least one row and one feature; got shape {shown(sizes)}.")
     is_picture = len(sizes) == 3 or (len(sizes) == 4 and sizes[3] == _COLORS)
     return _Header(
         np.dtype(_DTYPES[magic[2]]), (sizes[0], n_features), sizes[1:] if is_picture else None, 4 + len(content)
