@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 from safetensors.numpy import save_file
@@ -24,7 +25,7 @@ from row_files import FEW, peak, refusal
 TABLE = np.arange(12, dtype=np.float32).reshape(4, 3)
 
 
-def write(path: Path, content: bytes) -> str:
+def write(path: Path, content: bytes | bytearray) -> str:
     path.write_bytes(content)
     return str(path)
 
@@ -149,6 +150,19 @@ def test_batch_that_only_claims_to_be_empty_is_refused(tmp_path: Path):
     place = content.rindex(struct.pack("<q", 2), 0, content.rindex(struct.pack("<4q", 2, 0, 2, 0)))
     path = write(tmp_path / "x.arrow", content[:place] + bytes(8) + content[place + 8 :])
     with refusal(path, "must be an Arrow IPC file"):
+        open_rows(path)
+
+
+def test_row_group_that_claims_other_rows_than_it_has_is_refused(tmp_path: Path):
+    stream = io.BytesIO()
+    pq.write_table(pa.table({"a": np.arange(20.0)}), stream, row_group_size=7, write_statistics=False)
+    content = bytearray(stream.getvalue())
+    path = write(tmp_path / "x.parquet", content)
+    assert len(open_rows(path).rows) == 20
+    # Of 7 rows, which Thrift writes as a field of 64 bits, number 3, and twice the number.
+    content[content.rindex(b"\x16\x0e", 0, -100) + 1] = 2 * 5
+    assert pq.read_metadata(io.BytesIO(content)).row_group(1).num_rows == 5
+    with refusal(write(tmp_path / "x.parquet", content), "must be a Parquet file", "18 rows in a file of 20"):
         open_rows(path)
 
 

@@ -65,6 +65,8 @@ def open_parquet(path: str, columns: Sequence[str] | None) -> RowReader:
             counts = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
             if min(counts, default=0) < 0:
                 raise ValueError("a row group of a negative number of rows")
+            if sum(counts) != metadata.num_rows:  # the rows that a damaged count leaves out would be missed by nobody
+                raise ValueError(f"row groups of {sum(counts):,} rows in a file of {metadata.num_rows:,}")
         _refuse_empty(path, counts)
 
         def first_row(name: str) -> pa.ChunkedArray:
