@@ -232,7 +232,10 @@ def _read(path: str, **options: Any) -> np.ndarray:
 
 
 def _expected_parquet(path: str) -> list[list[Any]]:
-    return _lists(pq.read_table(path, use_threads=False))
+    table = pq.read_table(path, use_threads=False)
+    if table.num_rows != pq.read_metadata(path).num_rows:
+        raise ValueError("other rows than the file has")
+    return _lists(table)
 
 
 def _expected_arrow(path: str) -> list[list[Any]]:
