@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator, Iterator
 from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
+import jax
 import numpy as np
 
 from ..sources import ReadAhead, RowReader, aligned_empty
@@ -212,6 +213,7 @@ class _Streamed(_Feed):
                 chunk = Chunk(order, (start - offset, end - offset), n_rows, keys, offset)
                 state = self._engine.run(state, loaded, chunk)
                 if end in (offset + per_window, self._n_minibatches):
+                    jax.block_until_ready(state)  # what still computes holds the window
                     loaded = None  # given up before the next one takes its memory
                 start = end
             return state
