@@ -133,7 +133,7 @@ def test_error_in_one_process_ends_the_others(tmp_path: Path):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--batch-size", 3], ["`batch_size`", "at least 4", "got 3"]),
+        (["--batch-size", 3], ["`batch_size`", "at least 4", "got 3", "fewer processes"]),
         (["--engine", "native"], ["`engine`", "'jax' or 'auto'", "'native'"]),
     ],
 )
@@ -141,6 +141,32 @@ def test_job_that_cannot_be_shared_is_refused(tmp_path: Path, options: list[obje
     for outcome in ends(start_all(2, "train", "x.npy", "--out", "run", *JOB, *options, folder=tmp_path, devices=2)):
         assert_one_line(outcome, *words)
     assert sorted(listing(tmp_path)) == ["x.npy"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("n_rows", "options", "words"),
+    [
+        (3, [], ["a row to train on for each of the 4 devices", "got 3", "fewer processes"]),
+        (3, ["--batch-size", 4], ["a row to train on for each of the 4 devices", "got 3", "fewer processes"]),
+        (1, [], ["`x.npy`", "at least 2 rows", "got 1"]),
+        (5, ["--batch-size", 6], ["`batch_size`", "at most", "5", "got 6"]),
+    ],
+)
+def test_too_few_rows_are_refused(tmp_path: Path, n_rows: int, options: list[object], words: list[str]):
+    np.save(tmp_path / "x.npy", np.zeros((n_rows, 36), np.uint8))
+    job = ["train", "x.npy", "--out", "run", "--components", 7, *options]
+    for outcome in ends(start_all(2, *job, folder=tmp_path, devices=2)):
+        assert_one_line(outcome, *words)
+    assert sorted(listing(tmp_path)) == ["x.npy"]
+
+
+@pytest.mark.slow
+def test_as_many_rows_as_devices_are_enough(call: Any, tmp_path: Path):
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).integers(0, 256, (4, 36), dtype=np.uint8))
+    train_all(2, "train", "x.npy", "--out", "run", "--components", 7, "--epochs", 2, folder=tmp_path, devices=2)
+    assert call("train", "--config", "run/config.json", "--out", "one").code == 0
+    assert_same_numbers(tmp_path / "run", tmp_path / "one")
 
 
 @pytest.fixture

@@ -101,6 +101,8 @@ def train_estimator(
     rows = rows if group is None else _as_reader(rows)
     if estimator.early_stopping and not partial_fit:
         (rows, weights), held_out = _split(rows, weights, estimator.validation_fraction, seed)
+    if group is not None:
+        _check_enough(rows.shape[0], len(jax.devices()))
     weights = _with_mean_one(weights)
     transformation = resolve_optimizer(estimator.optimizer, _rate(estimator.learning_rate))
     optimizer_state = vars(estimator).get("_optimizer_state")
@@ -135,6 +137,15 @@ def train_estimator(
         )
         estimator._optimizer_state = jax.tree.map(np.array, trained.optimizer_state)
     watch.keep_best()
+
+
+def _check_enough(n_rows: int, n_devices: int) -> None:
+    """Refuse rows that are too few for any minibatch that all devices share."""
+    if n_rows < n_devices:
+        raise ValueError(
+            f"there must be a row to train on for each of the {n_devices} devices of all processes; got {n_rows}. "
+            "Start fewer processes."
+        )
 
 
 def _begin(estimator: Any, n_rows: int) -> tuple[Ongoing, Position | None]:

@@ -39,7 +39,8 @@ def own_slots(batch_size: int) -> Slots:
     devices = jax.devices()
     if batch_size < len(devices):
         raise ValueError(
-            f"`batch_size` must be at least {len(devices)}, a row for each device of all processes; got {batch_size}."
+            f"`batch_size` must be at least {len(devices)}, a row for each device of all processes; got {batch_size}. "
+            "Raise it, or start fewer processes."
         )
     each = -(-batch_size // len(devices))
     bounds = [min(place * each, batch_size) for place in range(len(devices) + 1)]
