@@ -56,6 +56,8 @@ def test_idx_of_any_number_of_values_is_refused_in_few_words(tmp_path: Path, las
         described(shape="(4, 3))"),
         described(shape=f"({2**62}, 3)"),
         described(shape=f"({10**30}, 3)"),
+        described(shape=f"(0, {10**30}, 1)"),
+        described(shape=f"({2**62}, {2**62}, 0)"),
         described(shape="(-4, -3)"),
         described(shape="(4, [3])"),
         described(descr="[]"),

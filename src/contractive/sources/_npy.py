@@ -17,6 +17,7 @@ from ._base import FileStamp, RowReader, aligned_empty, read_bytes
 __all__ = ["NpyHeader", "open_npy", "read_header"]
 
 _MOST_HEADER = 12 + 10_000  # bytes: the longest that NumPy believes, and the magic before it
+_MOST_SIZE = np.iinfo(np.intp).max  # of a dimension
 _PARSERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 
 
@@ -75,6 +76,8 @@ def open_npy(path: str) -> NpyRows | np.ndarray:
     is_table = len(header.shape) == 2 and header.values_bytes and not header.is_fortran
     if is_table and header.dtype.kind in "buif":
         return NpyRows(path, stamp, header.n_bytes, (header.shape[0], header.shape[1]), header.dtype)
+    if not header.values_bytes:  # there is nothing to map
+        return np.empty(header.shape, header.dtype)
     order = "F" if header.is_fortran else "C"
     return np.memmap(path, header.dtype, "r", header.n_bytes, header.shape, order)
 
@@ -100,6 +103,7 @@ def read_header(stream: IO[bytes]) -> NpyHeader:
             shape, is_fortran, dtype = _PARSERS[version](content)
     except Exception as error:  # the parser of literals runs out of stack and memory, dtypes raise whatever they meet
         raise ValueError(shortened(error, 200) or type(error).__name__) from error
-    if dtype.hasobject or dtype.subdtype or not dtype.itemsize or min(shape, default=0) < 0:
+    is_plain = not dtype.hasobject and not dtype.subdtype and dtype.itemsize > 0
+    if not is_plain or not all(0 <= size <= _MOST_SIZE for size in shape):
         raise ValueError(f"dtype {dtype} of shape {shape}; object arrays and the like are not plain")
     return NpyHeader(shape, is_fortran, dtype, content.tell())
