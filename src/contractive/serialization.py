@@ -11,6 +11,7 @@ from safetensors.numpy import save
 
 from ._files import write_atomically
 from ._validation import shortened
+from .sources import aligned_empty
 
 __all__ = ["read_checkpoint", "read_model", "write_checkpoint", "write_model"]
 
@@ -89,7 +90,7 @@ def _read(path: str | Path, kind: str) -> tuple[dict[str, np.ndarray], dict[str,
     try:
         with safe_open(path, framework="numpy") as stream:
             metadata = stream.metadata() or {}
-            arrays = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
+            arrays = {name: _aligned(stream.get_tensor(name)) for name in stream.keys()}  # noqa: SIM118
     except SafetensorError as error:
         reason = shortened(error, 200)
         raise ValueError(f"{str(path)!r} must be {what}; it is truncated, altered or foreign ({reason}).") from error
@@ -124,6 +125,13 @@ def _object(text: object) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise ValueError("no JSON object")
     return found
+
+
+def _aligned(array: np.ndarray) -> np.ndarray:
+    """The array where JAX need not copy it each time that it is computed with."""
+    aligned = aligned_empty(array.shape, array.dtype)
+    aligned[...] = array
+    return aligned
 
 
 def _digest(arrays: dict[str, np.ndarray], text: str) -> str:

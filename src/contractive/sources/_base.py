@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import math
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -108,9 +109,9 @@ class RowReader(abc.ABC):
         return taken
 
 
-def aligned_empty(shape: tuple[int, int], dtype: np.dtype) -> np.ndarray:
+def aligned_empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     """An array that is not filled yet, at an address from which JAX takes it over without a copy on a CPU."""
-    n_bytes = shape[0] * shape[1] * np.dtype(dtype).itemsize
+    n_bytes = math.prod(shape) * np.dtype(dtype).itemsize
     content = np.empty(n_bytes + _ALIGNMENT, np.uint8)
     start = -content.ctypes.data % _ALIGNMENT
     return content[start : start + n_bytes].view(dtype).reshape(shape)
