@@ -667,6 +667,19 @@ def test_npy_is_what_numpy_saves(tmp_path: Path, dtype: str, n_columns: int):
     assert (tmp_path / "x.npy").read_bytes() == stream.getvalue()
 
 
+def test_npy_is_sent_to_the_disk_as_it_grows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    sent: list[tuple[int, int]] = []
+    monkeypatch.setattr(_writers, "_SENT_BYTES", 30)
+    monkeypatch.setattr("os.posix_fadvise", lambda file, start, length, advice: sent.append((start, length)))
+    with open_writer(tmp_path / "x.npy", 10, 3, ROWS.dtype) as writer:
+        for row in ROWS:
+            writer.write(row[None])
+    end = sum(sent[-1])
+    assert [start for start, _ in sent] == [128, *(sum(pair) for pair in sent[:-1])]
+    assert 0 <= (tmp_path / "x.npy").stat().st_size - end < 30
+    np.testing.assert_array_equal(np.load(tmp_path / "x.npy"), ROWS)
+
+
 @pytest.mark.parametrize("name", ["x.npy", "x.parquet"])
 @pytest.mark.parametrize("n_columns", [0, 3])
 def test_no_rows_can_be_written(tmp_path: Path, name: str, n_columns: int):
