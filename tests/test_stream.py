@@ -4,6 +4,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
+from threading import Barrier, Event
 from typing import Any
 
 import jax
@@ -298,6 +299,23 @@ def digits_reader() -> ArrayRows:
 
 
 @pytest.mark.usefixtures("quickly_compiled")
+def test_results_of_several_threads_come_in_the_order_of_the_items():
+    both, said = Barrier(2), Event()
+
+    def work(item: int) -> int:
+        if item < 2:
+            both.wait(10)  # which is passed by two at a time only
+        if item == 0:
+            said.wait(10)
+        else:
+            said.set()
+        return item
+
+    ahead = ReadAhead(work, iter(range(6)), 3, threads=2)
+    assert [ahead.next() for _ in range(6)] == [*range(6)]
+    ahead.close()
+
+
 def test_estimators_fit_and_transform_readers_as_arrays():
     rows = digits_reader()
     streamed, in_memory = (small(shuffle=False).fit(data) for data in (rows, rows.array))

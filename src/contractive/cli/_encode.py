@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Table", "encode", "score", "write_each"]
 
+_AHEAD = 2  # blocks that are read before they are needed, and that are worked on at a time
 _Out = Annotated[Path, typer.Option("--out", "-o", help="The .npy or .parquet file to make.")]
 
 
@@ -110,18 +111,17 @@ def score(
     place = {"coordinator": coordinator, "processes": processes, "process_id": process_id}
     team = shared(out, distributed=distributed, **place)
     total, low, high = 0.0, np.inf, -np.inf
+
+    def tally(found: np.ndarray) -> None:
+        nonlocal total, low, high
+        total += float(found.sum(dtype=np.float64))
+        low, high = min(low, float(found.min())), max(high, float(found.max()))
+
     with team or nullcontext():
         estimator = load_autoencoder(run, " Use `contractive inspect` for its classes.")
-
-        def scores(rows: RowReader) -> np.ndarray:
-            nonlocal total, low, high
-            found = estimator.score_samples(rows)
-            total += float(found.sum(dtype=np.float64))
-            low, high = min(low, float(found.min())), max(high, float(found.max()))
-            return found
-
         table = Table(out, 0, estimator.model_.dtype, ["score"])
-        n_bad = write_each(table, source, scores, bad_rows, team, _job("score", run, source, bad_rows))
+        job = _job("score", run, source, bad_rows)
+        n_bad = write_each(table, source, estimator.score_samples, bad_rows, team, job, tally)
         counts, totals, lows, highs = zip(*_gathered(team, [n_bad, total, low, high]), strict=True)
     if team is None or team.writes:
         mean = sum(totals) / max(1, len(source.rows) - sum(counts))
@@ -136,46 +136,73 @@ def write_each(
     bad_rows: BadRows,
     team: Team | None = None,
     job: dict[str, Any] | None = None,
+    seen: Callable[[np.ndarray], object] | None = None,
 ) -> int:
-    """Write what a function makes of all rows, some of them at a time, the next being read meanwhile.
+    """Write what a function makes of all rows, some of them at a time.
+
+    Meanwhile the next ones are read, and the function is at work on those between, twice at a time: where one call has
+    nothing for a core to do, the other has.
 
     Args:
         table: what is made.
         source: the rows.
-        function: of some rows; a row each.
+        function: of some rows; a row each. It is called in several threads.
         bad_rows: whether rows that are not finite are refused, or NaN is written in their place.
         team: the processes that share the rows, or None.
         job: what must be the same in all of them, by name.
+        seen: is given what the function made of good rows, in their order.
 
     Returns:
         How many bad rows this process has met.
     """
-    import numpy as np
-
-    from ..sources import ArrayRows, block_starts, blocks_ahead
+    from ..sources import ReadAhead, block_starts, blocks_ahead
 
     rows, n_bad = as_reader(source), 0
     starts = block_starts(rows, BLOCK_BYTES)
     starts = starts if team is None else team.share(starts)
-    done = starts[0]
-    with _opened(table, len(rows), starts, team, job) as writer:
-        for block in blocks_ahead(rows, BLOCK_BYTES, starts=starts):
-            good = np.arange(len(block))
-            if bad_rows is BadRows.skip and block.dtype.kind == "f":
-                good = np.flatnonzero(np.isfinite(block).all(axis=1))
-            part = block if len(good) == len(block) else block[good]
-            places = good + done
-            named = ArrayRows(rows.name, part, lambda row, at=places: rows.place(int(at[row])))
-            if len(good) == len(block):
-                writer.write(function(named))
-            else:
-                made = np.full((len(block), table.width) if table.width else len(block), np.nan, table.dtype)
-                if len(good):
-                    made[good] = function(named)
-                writer.write(made)
-            n_bad += len(block) - len(good)
-            done += len(block)
+
+    def make(numbered: tuple[int, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        return _made(table, rows, *numbered, function, bad_rows)
+
+    with (
+        _opened(table, len(rows), starts, team, job) as writer,
+        closing(blocks_ahead(rows, BLOCK_BYTES, _AHEAD, starts)) as blocks,
+        closing(ReadAhead(make, zip(starts[:-1], blocks, strict=True), _AHEAD + 1, _AHEAD)) as making,
+    ):
+        for _ in starts[1:]:
+            made, found = making.next()
+            writer.write(made)
+            n_bad += len(made) - len(found)
+            if seen is not None and len(found):
+                seen(found)
     return n_bad
+
+
+def _made(
+    table: Table,
+    rows: RowReader,
+    start: int,
+    block: np.ndarray,
+    function: Callable[[RowReader], np.ndarray],
+    bad_rows: BadRows,
+) -> tuple[np.ndarray, np.ndarray]:
+    """What is written of a block of rows, and the part of it that is of good ones."""
+    import numpy as np
+
+    from ..sources import ArrayRows
+
+    good = np.arange(len(block))
+    if bad_rows is BadRows.skip and block.dtype.kind == "f":
+        good = np.flatnonzero(np.isfinite(block).all(axis=1))
+    all_good = len(good) == len(block)
+    named = ArrayRows(rows.name, block if all_good else block[good], lambda row: rows.place(start + int(good[row])))
+    if all_good:
+        found = function(named)
+        return found, found
+    made = np.full((len(block), table.width) if table.width else len(block), np.nan, table.dtype)
+    if len(good):
+        made[good] = function(named)
+    return made, made[good]
 
 
 def _opened(

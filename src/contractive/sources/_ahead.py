@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import pairwise
 from typing import Any
@@ -16,17 +16,18 @@ __all__ = ["ReadAhead", "block_starts", "blocks_ahead"]
 
 
 class ReadAhead:
-    """Calls a function of each item in a thread of its own, some items ahead of what is asked for.
+    """Calls a function of each item in threads of its own, some items ahead of what is asked for.
 
     Args:
         function: what makes the results.
-        items: what it is called with, in this order; they are made in the thread, too.
+        items: what it is called with, in this order.
         ahead: results that are made before they are asked for, >= 1.
+        threads: how many calls there may be at a time; results come in the order of the items whatever it is.
     """
 
-    def __init__(self, function: Callable[[Any], Any], items: Iterator[Any], ahead: int):
+    def __init__(self, function: Callable[[Any], Any], items: Iterator[Any], ahead: int, threads: int = 1):
         self._function, self._items = function, items
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="contractive-read")
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="contractive-read")
         self._waiting: deque[Future[Any]] = deque()
         for _ in range(ahead):
             self._ask()
@@ -38,16 +39,13 @@ class ReadAhead:
         return result
 
     def close(self) -> None:
-        """Stop; a call that has begun is waited for."""
+        """Stop; calls that have begun are waited for."""
         self._pool.shutdown(cancel_futures=True)
 
     def _ask(self) -> None:
-        self._waiting.append(self._pool.submit(self._make))
-
-    def _make(self) -> Any:
         for item in self._items:
-            return self._function(item)
-        return None  # asked for ahead of an end that is not known before
+            self._waiting.append(self._pool.submit(self._function, item))
+            return
 
 
 def block_starts(rows: RowReader, n_bytes: int) -> list[int]:
@@ -58,7 +56,7 @@ def block_starts(rows: RowReader, n_bytes: int) -> list[int]:
 
 def blocks_ahead(
     rows: RowReader, n_bytes: int, ahead: int = 1, starts: Sequence[int] | None = None
-) -> Iterator[np.ndarray]:
+) -> Generator[np.ndarray]:
     """Rows in their order, in blocks that are read ahead in a thread.
 
     Args:
