@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import json
 import pickle
 import struct
 import zipfile
@@ -168,6 +169,18 @@ def test_row_group_that_claims_other_rows_than_it_has_is_refused(tmp_path: Path)
         open_rows(path)
 
 
+@pytest.mark.parametrize("name", ["x.parquet", "x.arrow"])
+def test_nan_that_signals_is_nan_without_a_warning(tmp_path: Path, name: str):
+    signalling = np.frombuffer(struct.pack("<I", 0x7F800001), np.float32)
+    table = pa.table({"a": signalling, "b": np.array([2.0])})
+    if name == "x.parquet":
+        pq.write_table(table, tmp_path / name)
+    else:
+        with pa.ipc.new_file(tmp_path / name, table.schema) as file:
+            file.write_table(table)
+    assert np.array_equal(np.asarray(open_rows(str(tmp_path / name)).rows), [[np.nan, 2]], equal_nan=True)
+
+
 @pytest.mark.parametrize("bad", ["9\r", '9"', '9"1'])
 @pytest.mark.parametrize("others", ["", "x,1,2\n"])
 def test_bad_row_is_one_whatever_stands_in_other_rows(tmp_path: Path, bad: str, others: str):
@@ -258,6 +271,17 @@ def test_facts_of_nonsense_are_refused_in_one_line(tmp_path: Path, kind: str, fa
     with refusal(path) as caught:
         KINDS[kind][1](path)
     assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("dtype", ["F8_E5M2", "F8_E4M3", "BF16", "F4", "no such"])
+def test_numbers_that_numpy_has_not_are_refused(tmp_path: Path, kind: str, dtype: str):
+    bits = {"BF16": 16, "F4": 4}.get(dtype, 8)
+    header = {"weight": {"dtype": dtype, "shape": [8], "data_offsets": [0, bits]}}
+    text = json.dumps(header | {"__metadata__": {f"contractive.{kind}": "{}"}}).encode()
+    path = write(tmp_path / "x.safetensors", len(text).to_bytes(8, "little") + text + bytes(bits))
+    with refusal(path):
+        KINDS[kind][1](path)
 
 
 @pytest.mark.parametrize("kind", KINDS)

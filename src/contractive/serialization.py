@@ -91,7 +91,7 @@ def _read(path: str | Path, kind: str) -> tuple[dict[str, np.ndarray], dict[str,
         with safe_open(path, framework="numpy") as stream:
             metadata = stream.metadata() or {}
             arrays = {name: _aligned(stream.get_tensor(name)) for name in stream.keys()}  # noqa: SIM118
-    except SafetensorError as error:
+    except (SafetensorError, AttributeError) as error:  # the last of dtypes that NumPy has not
         reason = shortened(error, 200)
         raise ValueError(f"{str(path)!r} must be {what}; it is truncated, altered or foreign ({reason}).") from error
     try:

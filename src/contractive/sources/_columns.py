@@ -101,10 +101,11 @@ def fill(rows: np.ndarray, table: pa.Table, layout: Layout, path: str, place: in
         done = 0
         for chunk in table.column(name).chunks:
             part = slice(done, done + len(chunk))
-            if layout.length:
-                rows[part] = _lists(chunk, layout.length, path, name, place + done)
-            else:
-                rows[part, number] = _numbers(chunk, 1, path, name, place + done)
+            with np.errstate(invalid="ignore"):  # of a NaN that signals, which becomes one that does not
+                if layout.length:
+                    rows[part] = _lists(chunk, layout.length, path, name, place + done)
+                else:
+                    rows[part, number] = _numbers(chunk, 1, path, name, place + done)
             done += len(chunk)
 
 
