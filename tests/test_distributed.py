@@ -15,7 +15,7 @@ from safetensors.numpy import load_file
 from console import Outcome, assert_one_line, history, listing
 from contractive.distributed._watch import Watch
 from contractive.runs import checkpoint_paths
-from processes import SMALL_WINDOWS, ends, free_port, start, start_all, wait_for
+from launching import SMALL_WINDOWS, ends, free_port, start, start_all, wait_for
 
 JOB = ["--components", 7, "--epochs", 3, "--batch-size", 30, "--seed", 1, "--optimizer", "momentum"]
 ENDLESS = [*JOB, "--epochs", 10**6]

@@ -12,7 +12,7 @@ import pytest
 from console import Outcome, assert_one_line, call_in, listing
 from contractive.distributed import Team, join_team
 from contractive.sources import PartedFile, open_writer
-from processes import ends, free_port, start_all, wait_for
+from launching import ends, free_port, start_all, wait_for
 
 N_ROWS = 90
 ROWS = np.random.default_rng(0).normal(size=(N_ROWS, 3)).astype("f4")

@@ -48,8 +48,8 @@ def _hosts(found: Results) -> Iterator[str]:
         "## A minibatch on many hosts",
         "",
         f"Predicted by `cost_model.py`, in milliseconds: {job['features']}–{job['units']}, {job['batch_a_process']:,} "
-        f"rows of each minibatch a host, a network of {assumed['gigabits']:g} Gbit/s and {assumed['message_us']:g} µs a "
-        f"message, disks of {assumed['disk_mb']:g} MB/s; a host computes as one core of the machine above did. "
+        f"rows of each minibatch a host, a network of {assumed['gigabits']:g} Gbit/s and {assumed['message_us']:g} µs "
+        f"a message, disks of {assumed['disk_mb']:g} MB/s; a host computes as one core of the machine above did. "
         "Efficiency is the speed beside that of as many hosts which train apart; an epoch is of "
         f"{assumed['host_rows']:,} rows.",
         "",
