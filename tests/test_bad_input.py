@@ -140,7 +140,7 @@ def test_train_refuses_the_path(refused, tmp_path: Path, data: str, words: list[
 @pytest.mark.parametrize("arguments", [[], ["--array", "c"]])
 def test_train_asks_which_array(refused, tmp_path: Path, arguments: list[str]):
     np.savez(tmp_path / "two.npz", a=TABLE, b=TABLE)
-    refused(["train", "two.npz", *arguments, *TRAIN], ["'two.npz'", "a, b", "--array"])
+    refused(["train", "two.npz", *arguments, *TRAIN], ["'two.npz'", "'a', 'b'", "--array"])
 
 
 @pytest.mark.parametrize(
