@@ -11,10 +11,10 @@ demo: .venv/.runtime ## train the tutorial's contractive auto-encoder on MNIST i
 	$(BIN)/contractive train mnist --preset tutorial --seed 123 --out runs/tutorial --overwrite
 
 test: .venv/.test ## the tests that take less than a few minutes together
-	$(BIN)/python -m pytest -q -n 2 -m "not slow"
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m "not slow"
 
 test-all: .venv/.test ## every test
-	$(BIN)/python -m pytest -q -n 2
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal
 
 lint: .venv/.dev ## style and formatting
 	$(BIN)/ruff check .

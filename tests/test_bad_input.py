@@ -388,7 +388,7 @@ def long_epochs(tmp_path: Path) -> list[str]:
     return ["train", "rows.npy", "--out", "run", "--components", "64", "--batch-size", "1"]
 
 
-@pytest.mark.parametrize("delay", [0.0, 0.7])
+@pytest.mark.parametrize("delay", [0.0, pytest.param(0.7, marks=pytest.mark.slow)])
 def test_interrupt_in_the_first_epoch_leaves_nothing(tmp_path: Path, long_epochs: list[str], delay: float):
     process = start(*long_epochs, folder=tmp_path)
     deadline = time.monotonic() + 60
@@ -401,6 +401,7 @@ def test_interrupt_in_the_first_epoch_leaves_nothing(tmp_path: Path, long_epochs
     assert [path.name for path in tmp_path.iterdir()] == ["rows.npy"]
 
 
+@pytest.mark.slow
 def test_interrupt_in_a_later_epoch_keeps_the_finished_ones(tmp_path: Path, long_epochs: list[str]):
     process = start(*long_epochs, folder=tmp_path)
     assert process.stdout is not None

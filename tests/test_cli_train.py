@@ -115,6 +115,7 @@ def assert_holds_two_layers(run: Path, epochs: int) -> None:
     assert json.loads((run / "config.json").read_text())["model"] == "StackedAutoencoder"
 
 
+@pytest.mark.slow
 def test_kill_in_the_second_layer_leaves_the_stack_so_far(
     second_layer: "subprocess.Popen[str]", call: Call, tmp_path: Path
 ):
@@ -194,6 +195,7 @@ def screen(shown: str) -> list[str]:
     return [line for line in lines if line]
 
 
+@pytest.mark.slow
 def test_progress_bar_counts_through_all_layers_with_both_numbers_and_the_time_left_on_80_columns(tmp_path: Path):
     sizes = ["--model", "stacked", "--hidden-layer-sizes", 6, "--components", 4]
     epochs = ["--epochs", 12, "--joint-epochs", 6]

@@ -182,6 +182,7 @@ def test_process_0_that_is_not_there_is_named(tmp_path: Path, impatient: str):
     assert sorted(listing(tmp_path)) == ["x.npy"]
 
 
+@pytest.mark.slow
 def test_processes_that_do_not_come_are_named(tmp_path: Path, impatient: str):
     [outcome] = ends(
         [start(free_port(), 3, 0, "train", "x.npy", "--out", "run", *JOB, folder=tmp_path, setup=impatient)]

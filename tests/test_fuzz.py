@@ -48,7 +48,7 @@ def test_damaged_file_is_refused_or_read_right(folder: Path, name: str):
     for number in range(WARM):
         verdict_of(name, path, number, Limits(seconds=np.inf, floor=1 << 40))
 
-    @settings(max_examples=200, deadline=None, derandomize=True, database=None)
+    @settings(max_examples=100, deadline=None, derandomize=True, database=None)
     @given(number=st.integers(WARM, 1 << 40))
     def check(number: int) -> None:
         found = verdict_of(name, path, number, Limits())

@@ -101,7 +101,7 @@ def decaying(sizes: tuple[int, ...], rate: float, seed: int = 0, dtype: Any = np
     return Stack(tuple(layers))
 
 
-@pytest.mark.parametrize("sizes", [(60, 80, 70), (50, 90)])
+@pytest.mark.parametrize("sizes", [(60, 80, 70), pytest.param((50, 90), marks=pytest.mark.slow)])
 def test_the_krylov_space_holds_the_exact_tangents_where_the_spectrum_decays(sizes):
     model, x = decaying(sizes, 0.8), RNG(2).normal(size=(4, sizes[0])).astype(np.float32)
     exact = planes(model, x, 5, method="exact")
@@ -120,7 +120,7 @@ def test_the_krylov_space_holds_the_exact_tangents_where_the_spectrum_decays(siz
     np.testing.assert_allclose(energies[1], energies[0], rtol=1e-4)
 
 
-@pytest.mark.parametrize("n_steps", [1, 2, 3])
+@pytest.mark.parametrize("n_steps", [pytest.param(1, marks=pytest.mark.slow), 2, 3])
 def test_no_better_tangents_lie_in_the_krylov_space(n_steps, x64):
     model, x = decaying((40, 50, 30), 0.95, dtype=np.float64), RNG(9).normal(size=(2, 40))
     found = planes(model, x, 3, method="krylov", oversampling=1, n_steps=n_steps)

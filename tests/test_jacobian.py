@@ -211,7 +211,7 @@ def test_the_quadratic_form_of_a_lone_row_costs_about_a_product():
     assert seconds(quadratic_form) < 5 * seconds(lambda A, G: A @ G)
 
 
-@pytest.mark.parametrize("units", [7, 256, 301])
+@pytest.mark.parametrize("units", [7, pytest.param(256, marks=pytest.mark.slow), 301])
 def test_gradient_of_the_quadratic_form_equals_the_dense_formula(units, x64):
     rng = np.random.RandomState(units)
     A, weight, change = rng.normal(size=(3, units)), rng.normal(size=(units, 4)), rng.normal(size=(units, units))
@@ -233,7 +233,9 @@ def test_gradient_of_the_quadratic_form_equals_the_dense_formula(units, x64):
 DRAWS = 4000
 
 
-@pytest.mark.parametrize(("name", "n_probes"), [("deep tied", 1), ("deep overcomplete", 2)])
+@pytest.mark.parametrize(
+    ("name", "n_probes"), [pytest.param("deep tied", 1, marks=pytest.mark.slow), ("deep overcomplete", 2)]
+)
 def test_random_probes_are_unbiased_in_value_and_gradient_and_vary_as_documented(name, n_probes, x64):
     model = MODELS[name]()
     x = jnp.asarray(np.random.RandomState(0).uniform(size=model.n_features))

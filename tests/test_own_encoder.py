@@ -48,7 +48,7 @@ def trained(own_decoder: bool) -> Any:
     return convolutional(decoder=decoder, contraction=0.001, max_epochs=40, batch_size=32).fit(X)
 
 
-@pytest.fixture(params=[False, True], ids=["affine decoder", "own decoder"])
+@pytest.fixture(params=[pytest.param(False, marks=pytest.mark.slow), True], ids=["affine decoder", "own decoder"])
 def fitted(request: pytest.FixtureRequest) -> Any:
     return trained(request.param)
 

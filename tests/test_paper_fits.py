@@ -54,6 +54,7 @@ def test_what_is_found_of_a_representation_is_found_once(tmp_path: Path):
     assert found == [{"entry": 0.1}, {"entry": 0.1}, {"entry": 0.25}]
 
 
+@pytest.mark.slow
 def test_fine_tuning_learns_and_keeps_the_best_epoch(tmp_path: Path):
     fitted = classify(digits(tmp_path, classifier=MLP))
     train, valid, _ = load_data("digits")
@@ -61,6 +62,7 @@ def test_fine_tuning_learns_and_keeps_the_best_epoch(tmp_path: Path):
     assert 1 <= fitted.facts["best_epoch"] <= fitted.facts["epochs"] == 3
 
 
+@pytest.mark.slow
 def test_a_refit_chooses_nothing_by_validation_rows(tmp_path: Path):
     trial = digits(tmp_path, classifier=MLP, is_refit=True)
     assert trial.validation_data is None
@@ -115,6 +117,7 @@ def test_samples_are_judged_in_units_of_white():
     assert measured["log_likelihood"] == pytest.approx(expected)
 
 
+@pytest.mark.slow
 def test_walks_give_as_many_samples_as_they_keep(tmp_path: Path):
     train, valid, _ = load_data("mnist", quick=True)
     walk = {"n_chains": 6, "n_steps": 8, "thinning": 2, "burn_in": 1, "std": 0.1}

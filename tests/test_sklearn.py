@@ -77,7 +77,7 @@ GRIDS: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("name", GRIDS)
+@pytest.mark.parametrize("name", [pytest.param("contractive", marks=pytest.mark.slow), "stacked"])
 def test_grid_search_by_the_score_of_held_out_rows(name: str, monkeypatch: pytest.MonkeyPatch):
     alone = GridSearchCV(MAKERS[name](), GRIDS[name], cv=2).fit(X)
     scores = alone.cv_results_["mean_test_score"]

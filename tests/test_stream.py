@@ -145,7 +145,7 @@ def test_rows_in_their_own_order_leave_the_bits_of_rows_in_memory(engine: str):
 
 
 @pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("objective", [CONTRACTIVE, RANDOM])
+@pytest.mark.parametrize("objective", [CONTRACTIVE, pytest.param(RANDOM, marks=pytest.mark.slow)])
 def test_shuffled_rows_leave_the_bits_of_rows_in_memory_in_that_order(objective: Any, weighted: bool):
     weights = np.random.RandomState(1).uniform(size=N_ROWS) if weighted else None
     order = row_order(ArrayRows(ROWS), 1)

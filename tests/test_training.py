@@ -364,7 +364,7 @@ def test_no_two_minibatches_share_a_key():
     assert len(np.unique(keys, axis=0)) == len(keys)
 
 
-@pytest.mark.parametrize(("shuffle", "weighted"), [(False, False), (True, True)])
+@pytest.mark.parametrize(("shuffle", "weighted"), [(False, False), pytest.param(True, True, marks=pytest.mark.slow)])
 def test_sparse_rows_leave_the_bits_of_dense_ones(shuffle, weighted, monkeypatch):
     thin = np.where(ROWS > 0.5, ROWS, 0)
     weights = np.linspace(0.5, 1.5, 23) if weighted else None
