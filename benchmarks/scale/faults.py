@@ -63,7 +63,7 @@ def _kill(folder: Path, n_kills: int, rng: np.random.Generator) -> dict[str, int
             )
             if _is_killed(process, folder / "run", rng):
                 counts["kills"] += 1
-                counts["while writing"] += bool([*(folder / "run" / "checkpoints").glob(".*.tmp")])
+                counts["while writing"] += _is_writing(folder / "run")
                 counts["before the first checkpoint"] += not checkpoint_paths(folder / "run")
                 continue
             if process.returncode:
@@ -80,20 +80,25 @@ def _is_killed(process: subprocess.Popen[bytes], run: Path, rng: np.random.Gener
     """Kill a process at a random moment; whether it had not ended before.
 
     One in four is killed in its first seconds, whatever it does then; the others within a second of a new checkpoint,
-    so that all of them together come to an end.
+    so that all of them together come to an end: half of these as soon as the next one is being written.
     """
     newest = checkpoint_paths(run)[:1]
     deadline = time.monotonic() + (rng.uniform(0, 4) if rng.random() < 0.25 else 600)
     while process.poll() is None and time.monotonic() < deadline and checkpoint_paths(run)[:1] == newest:
         time.sleep(0.005)
     deadline = time.monotonic() + rng.uniform(0, 1)
-    while process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.002)
+    waits_for_writing = rng.random() < 0.5
+    while process.poll() is None and time.monotonic() < deadline and not (waits_for_writing and _is_writing(run)):
+        time.sleep(0.0005)
     if process.poll() is not None:
         return False
     process.kill()
     process.communicate()
     return True
+
+
+def _is_writing(run: Path) -> bool:
+    return any((run / "checkpoints").glob(".*.tmp"))
 
 
 def _damage(path: Path, read: object, n_damages: int, rng: np.random.Generator) -> dict[str, int]:
