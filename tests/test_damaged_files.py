@@ -7,6 +7,7 @@ import pickle
 import struct
 import zipfile
 import zlib
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -200,13 +201,16 @@ def test_columns_without_a_name_are_refused_where_one_would_be_lost(tmp_path: Pa
     assert np.asarray(open_rows(path, columns=["a"]).rows).tolist() == [[1], [3]]
 
 
-def png(width: int, height: int, pixels: bytes, *, depth: int = 8, color: int = 0, interlacing: int = 0) -> bytes:
-    header = struct.pack(">IIBBBBB", width, height, depth, color, 0, 0, interlacing)
-    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(pixels)), (b"IEND", b"")]
+def png_of(*chunks: tuple[bytes, bytes]) -> bytes:
     written = (
         struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body)) for kind, body in chunks
     )
     return b"\x89PNG\r\n\x1a\n" + b"".join(written)
+
+
+def png(width: int, height: int, pixels: bytes, *, depth: int = 8, color: int = 0, interlacing: int = 0) -> bytes:
+    header = struct.pack(">IIBBBBB", width, height, depth, color, 0, 0, interlacing)
+    return png_of((b"IHDR", header), (b"IDAT", zlib.compress(pixels)), (b"IEND", b""))
 
 
 def test_picture_that_lacks_lines_is_refused_before_it_takes_memory(tmp_path: Path):
@@ -231,6 +235,24 @@ def test_picture_of_two_headers_or_one_too_late_is_refused(tmp_path: Path):
         open_rows(path)
     path = write(tmp_path / "x.png", content[:8] + struct.pack(">I4sI", 0, b"abCd", zlib.crc32(b"abCd")) + content[8:])
     with refusal(path, "does not begin with its header"):
+        open_rows(path)
+
+
+@pytest.mark.parametrize("cut", [4, 1, -4, -1])  # within what comes before the checksum, and within this
+def test_picture_whose_pixels_are_not_those_of_its_checksum_is_refused(tmp_path: Path, cut: int):
+    header = struct.pack(">IIBBBBB", 5, 3, 8, 0, 0, 0, 0)
+    for damage, is_read in ((0, True), (1, False)):
+        data = bytearray(zlib.compress(bytes(18)))
+        data[-1] ^= damage
+        parts = (b"IDAT", bytes(data[:cut])), (b"IDAT", bytes(data[cut:]))
+        path = write(tmp_path / "x.png", png_of((b"IHDR", header), *parts, (b"IEND", b"")))
+        with nullcontext() if is_read else refusal(path, "incorrect data check"):
+            assert not open_rows(path).rows[0].any()
+
+
+def test_picture_without_its_palette_is_refused(tmp_path: Path):
+    path = write(tmp_path / "x.png", png(5, 3, bytes(18), color=3))
+    with refusal(path, "no palette before its pixels"):
         open_rows(path)
 
 

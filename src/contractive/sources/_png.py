@@ -12,6 +12,7 @@ __all__ = ["check_png"]
 _MAGIC_BYTES = 8
 _END = b"", memoryview(b"")
 _CHUNK = 1 << 16  # bytes that are decompressed at a time
+_PALETTE = 3  # the kind of color whose samples are places in a palette
 _SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # of a pixel, by the kind of color
 # Where a pass begins, and the steps to its next pixel: to the right, down, right, down.
 _WHOLE = ((0, 0, 1, 1),)
@@ -47,7 +48,7 @@ def check_png(content: bytes | bytearray) -> None:
         content: of the file.
 
     Raises:
-        ValueError: if pixels are missing, or it has no header or two; the message names no file.
+        ValueError: if pixels or their colors are missing, or it has no header or two; the message names no file.
         zlib.error: if their data are damaged.
     """
     chunks = _chunks(content)
@@ -55,18 +56,23 @@ def check_png(content: bytes | bytearray) -> None:
     if kind != b"IHDR":
         raise ValueError("it does not begin with its header")
     header = _Header._make(struct.unpack(">IIBBBBB", body[:13]))
+    has_colors = header.color != _PALETTE
     while kind not in (b"IDAT", b""):
         kind, body = next(chunks, _END)
+        has_colors |= kind == b"PLTE"
         if kind == b"IHDR":  # Pillow would go by some of what the first says, and some of what the second does
             raise ValueError("it has two headers")
+    if not has_colors:  # Pillow would take all for black
+        raise ValueError("it has no palette before its pixels")
     stream, left = zlib.decompressobj(), header.n_bytes
     while kind == b"IDAT":
         rest: bytes | memoryview = body
-        while left and rest:
-            left -= len(stream.decompress(rest, min(left, _CHUNK)))
+        while rest and left >= 0 and not stream.eof:
+            # After the last pixel a byte more is asked for, lest the checksum behind it be left unread.
+            left -= len(stream.decompress(rest, min(left, _CHUNK) or 1))
             rest = stream.unconsumed_tail
         kind, body = next(chunks, _END)
-    if left:
+    if left > 0:
         raise ValueError(f"{left:,} of the {header.n_bytes:,} bytes of its pixels are missing")
 
 
