@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from itertools import pairwise
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 
 from ._base import RowReader
 
-__all__ = ["ReadAhead", "block_starts", "blocks_ahead"]
+__all__ = ["ReadAhead", "block_starts", "blocks_ahead", "read_blocks"]
 
 
 class ReadAhead:
@@ -54,24 +55,26 @@ def block_starts(rows: RowReader, n_bytes: int) -> list[int]:
     return np.unique(np.concatenate([rows.block_bounds(size), np.arange(0, len(rows), size)])).tolist()
 
 
-def blocks_ahead(
-    rows: RowReader, n_bytes: int, ahead: int = 1, starts: Sequence[int] | None = None
-) -> Generator[np.ndarray]:
-    """Rows in their order, in blocks that are read ahead in a thread.
-
-    Args:
-        rows: the rows.
-        n_bytes: of a block, about.
-        ahead: blocks that are read before they are asked for, >= 1.
-        starts: some of `block_starts`, next to each other, for the rows between the first and the last; None for all.
+def blocks_ahead(rows: RowReader, n_bytes: int) -> Generator[np.ndarray]:
+    """All rows in their order, in blocks of about `n_bytes` that are read ahead in a thread.
 
     Raises, when it is their turn:
         OSError, ValueError: as for `RowReader.read`.
     """
-    starts = block_starts(rows, n_bytes) if starts is None else starts
-    reading = ReadAhead(lambda pair: rows.read(*pair), pairwise(starts), ahead)
-    try:
+    return read_blocks(rows, block_starts(rows, n_bytes))
+
+
+def read_blocks(rows: RowReader, starts: Sequence[int], ahead: int = 1) -> Generator[np.ndarray]:
+    """Rows in their order, in blocks that are read ahead in a thread.
+
+    Args:
+        rows: the rows.
+        starts: where the blocks begin, and where the last one ends: those of `block_starts`, or some next to each other.
+        ahead: blocks that are read before they are asked for, >= 1.
+
+    Raises, when it is their turn:
+        OSError, ValueError: as for `RowReader.read`.
+    """
+    with closing(ReadAhead(lambda pair: rows.read(*pair), pairwise(starts), ahead)) as reading:
         for _ in starts[1:]:
             yield reading.next()
-    finally:
-        reading.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
@@ -189,13 +190,10 @@ class _Streamed(_Feed):
         per_window = self._size // self._batch_size
         # Of an epoch whose minibatches are all done, none is read, not even a short last one.
         number = first // per_window if first < self._n_minibatches else -(-first // per_window)
-        ahead = ReadAhead(self._read, self._windows_from(epochs, number), self._ahead)
-        try:
+        with closing(ReadAhead(self._read, self._windows_from(epochs, number), self._ahead)) as ahead:
             for epoch in epochs:
                 yield self._run(ahead, self._keys(epoch), number)
                 number = 0
-        finally:
-            ahead.close()
 
     def _run(self, ahead: ReadAhead, keys: np.ndarray, number: int) -> Run:
         """A `Run` for an epoch whose window of this number is read next."""
