@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
+from ._apply import BLOCK_BYTES, check_out, load_autoencoder
 from ._data import Given, as_reader, open_given
 from ._options import (
     ArrayName,
@@ -17,12 +18,12 @@ from ._options import (
     ColumnNames,
     Coordinator,
     Data,
+    Overwrite,
     Processes,
     ProcessId,
     Run,
     SharedRows,
 )
-from ._predict import BLOCK_BYTES, Overwrite, check_out, load_autoencoder
 from ._together import shared
 
 if TYPE_CHECKING:
@@ -73,14 +74,13 @@ def encode(
 
     Of data of any size some megabytes are in memory at a time. With --bad-rows skip the codes of bad rows are NaN.
     """
-    check_out(out, overwrite, (".npy", ".parquet"))
-    source = open_given(Given(data, array, columns))
     place = {"coordinator": coordinator, "processes": processes, "process_id": process_id}
-    team = shared(out, distributed=distributed, **place)
+    source, team = _begun(out, overwrite, Given(data, array, columns), distributed=distributed, **place)
     with team or nullcontext():
         estimator = load_autoencoder(run, " Use `contractive predict` for its classes.")
         table = Table(out, estimator.model_.n_hidden, estimator.model_.dtype)
-        n_bad = write_each(table, source, estimator.transform, bad_rows, team, _job("encode", run, source, bad_rows))
+        job = _job(team, "encode", run, source, bad_rows)
+        n_bad = write_each(table, source, estimator.transform, bad_rows, team, job)
         n_bad = sum(_gathered(team, n_bad))
     if team is None or team.writes:
         typer.echo(f"wrote {out}: {_counted(source, n_bad)} of {table.width} {table.dtype} components")
@@ -106,10 +106,8 @@ def score(
     """
     import numpy as np
 
-    check_out(out, overwrite, (".npy", ".parquet"))
-    source = open_given(Given(data, array, columns))
     place = {"coordinator": coordinator, "processes": processes, "process_id": process_id}
-    team = shared(out, distributed=distributed, **place)
+    source, team = _begun(out, overwrite, Given(data, array, columns), distributed=distributed, **place)
     total, low, high = 0.0, np.inf, -np.inf
 
     def tally(found: np.ndarray) -> None:
@@ -120,13 +118,19 @@ def score(
     with team or nullcontext():
         estimator = load_autoencoder(run, " Use `contractive inspect` for its classes.")
         table = Table(out, 0, estimator.model_.dtype, ["score"])
-        job = _job("score", run, source, bad_rows)
+        job = _job(team, "score", run, source, bad_rows)
         n_bad = write_each(table, source, estimator.score_samples, bad_rows, team, job, tally)
         counts, totals, lows, highs = zip(*_gathered(team, [n_bad, total, low, high]), strict=True)
     if team is None or team.writes:
         mean = sum(totals) / max(1, len(source.rows) - sum(counts))
         spread = f"scores {min(lows):.4f} to {max(highs):.4f}, mean {mean:.4f}"
         typer.echo(f"wrote {out}: {_counted(source, sum(counts))}, {spread}")
+
+
+def _begun(out: Path, overwrite: bool, given: Given, **place: Any) -> tuple[RowSource, Team | None]:
+    """The rows, and the processes that share them, once the file can be made; `place` is what `shared` takes."""
+    check_out(out, overwrite, (".npy", ".parquet"))
+    return open_given(given), shared(out, **place)
 
 
 def write_each(
@@ -155,7 +159,7 @@ def write_each(
     Returns:
         How many bad rows this process has met.
     """
-    from ..sources import ReadAhead, block_starts, blocks_ahead
+    from ..sources import ReadAhead, block_starts, read_blocks
 
     rows, n_bad = as_reader(source), 0
     starts = block_starts(rows, BLOCK_BYTES)
@@ -166,7 +170,7 @@ def write_each(
 
     with (
         _opened(table, len(rows), starts, team, job) as writer,
-        closing(blocks_ahead(rows, BLOCK_BYTES, _AHEAD, starts)) as blocks,
+        closing(read_blocks(rows, starts, _AHEAD)) as blocks,
         closing(ReadAhead(make, zip(starts[:-1], blocks, strict=True), _AHEAD + 1, _AHEAD)) as making,
     ):
         for _ in starts[1:]:
@@ -216,8 +220,10 @@ def _opened(
     return team.open_writer(path, PartedFile(path, n_rows, width, dtype, names), starts[0], starts[-1], job or {})
 
 
-def _job(command: str, run: Path, source: RowSource, bad_rows: BadRows) -> dict[str, Any]:
-    """What processes that share it must have in common, as far as it is quickly told."""
+def _job(team: Team | None, command: str, run: Path, source: RowSource, bad_rows: BadRows) -> dict[str, Any]:
+    """What processes that share it must have in common, as far as it is quickly told; of one alone, nothing."""
+    if team is None:
+        return {}
     from ..runs import model_path
 
     return {

@@ -31,6 +31,7 @@ __all__ = [
     "MemorySize",
     "ModelName",
     "OptimizerName",
+    "Overwrite",
     "PICTURE_SIZE",
     "PenaltyName",
     "Preset",
@@ -158,6 +159,7 @@ DATA = (
 )
 Data = Annotated[str, typer.Argument(metavar="DATA", help=DATA)]
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, or a model file.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an older file of that name.")]
 PICTURE_SIZE = "Picture size, HxWx3 for colours; 1xN for none."
 ArrayName = Annotated[str | None, typer.Option("--array", help="Which array of a .npz file that holds several.")]
 ColumnNames = Annotated[

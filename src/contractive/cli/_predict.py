@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ._apply import BLOCK_BYTES, check_out, load_autoencoder, load_run
 from ._data import Given, as_reader, open_given
-from ._options import PICTURE_SIZE, ArrayName, ColumnNames, Data, Run
+from ._options import PICTURE_SIZE, ArrayName, ColumnNames, Data, Overwrite, Run
 from ._typed import image_shape
 
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["BLOCK_BYTES", "Overwrite", "check_out", "load_autoencoder", "predict", "sample"]
+__all__ = ["predict", "sample"]
 
-BLOCK_BYTES = 1 << 22  # of rows that are worked on at a time: 4 MiB, which `map_rows` mostly takes at one go
 _Out = Annotated[Path, typer.Option("--out", "-o", help="The .npy file to make.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an older file of that name.")]
 
 
 def predict(
@@ -41,7 +40,7 @@ def predict(
     from ..sources import blocks_ahead
 
     check_out(out, overwrite)
-    estimator = _load(run)
+    estimator = load_run(run)
     if not isinstance(estimator, BaseClassifier):
         kind = type(estimator).__name__
         raise ValueError(
@@ -92,35 +91,6 @@ def sample(
         limits = float(samples.min()), float(samples.max())  # of all, lest what is flat look like noise
         write_picture(out, tile_rows(samples, shape, grid_shape=(-(-n_samples // across), across), limits=limits))
     typer.echo(f"wrote {out}: {len(samples)} samples of {samples.shape[1]} features")
-
-
-def _load(run: Path) -> Any:
-    from ..estimators import load
-    from ..runs import model_path
-
-    return load(model_path(run))
-
-
-def load_autoencoder(run: Path, remedy: str = "") -> Any:
-    """The auto-encoder of a run.
-
-    Raises:
-        ValueError: if the run holds a classifier; the message ends in the remedy.
-    """
-    from ..estimators import BaseClassifier
-
-    estimator = _load(run)
-    if isinstance(estimator, BaseClassifier):
-        kind = type(estimator).__name__
-        raise ValueError(f"`RUN` must hold an auto-encoder; got a {kind} in {str(run)!r}.{remedy}")
-    return estimator
-
-
-def check_out(out: Path, overwrite: bool, endings: tuple[str, ...] = (".npy",)) -> None:
-    if out.suffix not in endings:
-        raise ValueError(f"`--out` must end in {' or '.join(endings)}; got {str(out)!r}.")
-    if out.exists() and not overwrite:
-        raise FileExistsError(f"{str(out)!r} exists; choose another --out or pass --overwrite to replace it.")
 
 
 def _write(out: Path, found: np.ndarray) -> None:

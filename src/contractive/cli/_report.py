@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ._apply import check_free, load_autoencoder
 from ._data import Given, open_given
 from ._options import DATA, PICTURE_SIZE, ArrayName, BadRows, BadRowsName, ColumnNames, Run
-from ._predict import load_autoencoder
 from ._settings import read_named
 from ._typed import image_shape as read_image_shape
 
@@ -73,8 +73,8 @@ def report(
     folder = run if run.is_dir() else run.parent
     path = folder / REPORT if out is None else out
     # The report of a run folder is the run's own, to be made again.
-    if (out is not None or run.is_file()) and path.exists() and not overwrite:
-        raise FileExistsError(f"{str(path)!r} exists; choose another --out or pass --overwrite to replace it.")
+    if out is not None or run.is_file():
+        check_free(path, overwrite)
     estimator = load_autoencoder(run, " Report the run of its representation.")
     config = read_named(folder / CONFIG) if (folder / CONFIG).is_file() else {}
     typed = Given(data or "", array, columns, bad_rows.value)

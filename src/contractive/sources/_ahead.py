@@ -69,7 +69,7 @@ def read_blocks(rows: RowReader, starts: Sequence[int], ahead: int = 1) -> Gener
 
     Args:
         rows: the rows.
-        starts: where the blocks begin, and where the last one ends: those of `block_starts`, or some next to each other.
+        starts: where the blocks begin and the last one ends: those of `block_starts`, or some next to each other.
         ahead: blocks that are read before they are asked for, >= 1.
 
     Raises, when it is their turn:
