@@ -9,19 +9,19 @@ from __future__ import annotations
 
 import argparse
 import shutil
-import socket
 import subprocess
 import time
 from pathlib import Path
 
 import numpy as np
 from common import COMMAND, record, scratch
+from processes import free_port
 from safetensors.numpy import load_file
 
 from contractive.runs import checkpoint_paths
 
 JOB = ["train", "rows.npy", "--components", 32, "--batch-size", 8, "--epochs", 12, "--no-report"]
-JOB += ["--checkpoint-every", "0.1s"]
+SAVING = ["--checkpoint-every", "0.1s"]
 SECONDS, TOLERANCE = 60, 1e-4
 Process = subprocess.Popen[str]
 
@@ -49,15 +49,13 @@ def main() -> None:
 
 
 def _started(folder: Path, n_processes: int, words: list[object]) -> list[Process]:
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        place = ["--distributed", "--coordinator", f"127.0.0.1:{found.getsockname()[1]}", "--processes", n_processes]
-    pipe = subprocess.PIPE
+    place = ["--distributed", "--coordinator", f"127.0.0.1:{free_port()}", "--processes", n_processes]
     return [
         subprocess.Popen(
-            [*COMMAND, *map(str, [*words, *place, "--process-id", index])],
+            [*COMMAND, *map(str, [*words, *SAVING, *place, "--process-id", index])],
             cwd=folder,
             stdout=subprocess.DEVNULL,
-            stderr=pipe,
+            stderr=subprocess.PIPE,
             text=True,
         )
         for index in range(n_processes)
@@ -82,7 +80,7 @@ def _ended(folder: Path, counts: dict[str, float], rng: np.random.Generator) -> 
         survivor.kill()
         said = survivor.communicate()[1]
     processes[victim].communicate()
-    if (folder / "run" / "model.safetensors").exists():  # nothing was left to kill but the farewell
+    if processes[0].returncode == 0:  # nothing was left to kill but the farewell
         return True
     counts["kills"] += 1
     counts["slowest_seconds"] = round(max(counts["slowest_seconds"], time.monotonic() - began), 1)
