@@ -22,11 +22,11 @@ from typing import Any
 
 from common import record
 from cost_model import Machine, predicted
-from processes import BATCH, FEATURES, FLAGS, UNITS, free_port, pinned, speed, write_noise
+from processes import BATCH, FEATURES, FLAGS, GRADIENT_FLOATS, UNITS, free_port, pinned, speed, write_noise
 
 CHECKED, HOSTS = (1, 2, 4), (8, 64, 1024)  # processes
 SIZES: dict[str, Any] = {
-    "gradient_bytes": 4 * (UNITS * FEATURES + UNITS + FEATURES + 2),
+    "gradient_bytes": 4 * GRADIENT_FLOATS,
     "rows_bytes": BATCH * FEATURES,
 }
 PROBES = Path(__file__).parent / "probes.py"

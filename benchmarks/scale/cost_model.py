@@ -6,11 +6,10 @@ from math import sqrt
 from statistics import NormalDist
 from typing import NamedTuple
 
+from contractive.training._loop import _CHUNK_SECONDS, _LONGEST_CHUNK, _SHARE_OF_LOOKS
+
 __all__ = ["Cost", "Machine", "predicted"]
 
-_CHUNK_SECONDS = 0.25  # how long the training loop computes between two looks at what came of it, at least,
-_SHARE_OF_LOOKS = 0.05  # and as long as it takes for looks to have this share of the time, up to
-_LONGEST_CHUNK = 5.0  # so many seconds
 _SUMS_A_CHUNK = 2  # in which the processes then agree on signals, and on how long the next chunk is
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from processes import BATCH, FEATURES, UNITS
+from processes import BATCH, FEATURES, GRADIENT_FLOATS, UNITS
 
 from contractive.distributed import join
 from contractive.models import initialize
@@ -36,7 +36,6 @@ from contractive.training import (
 )
 
 N_MINIBATCHES, N_SUMS = 10, 20
-GRADIENT_FLOATS = UNITS * FEATURES + UNITS + FEATURES + 2  # and the two costs
 _IQR = 1.349  # of a normal distribution with standard deviation 1
 
 

@@ -15,18 +15,15 @@ import shutil
 import socket
 import statistics
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import record
+from common import COMMAND, record
 
-RUN = "from contractive.cli import main; main()"
 BATCH, FEATURES, UNITS = 1000, 784, 500  # rows of a minibatch for each process
-
-
+GRADIENT_FLOATS = UNITS * FEATURES + UNITS + FEATURES + 2  # and the two costs
 FLAGS = {"OMP_NUM_THREADS": "1", "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false"}  # single-threaded
 CONTENDERS = {"one": (1, 1), "two": (2, 1), "two apart": (1, 2)}  # processes of a group, groups
 
@@ -48,7 +45,7 @@ def start(n_processes: int, n_epochs: int, folder: Path, group: int) -> list[sub
     job = f"train x.npy --out run{group} --overwrite --no-report --components {UNITS} --loss cross_entropy"
     job += f" --epochs {n_epochs} --batch-size {BATCH * n_processes} --optimizer sgd --checkpoint-every never"
     job += f" --distributed --coordinator 127.0.0.1:{free_port()} --processes {n_processes} --process-id"
-    words = [sys.executable, "-c", RUN, *job.split()]
+    words = [*COMMAND, *job.split()]
     return [
         subprocess.Popen(
             [*pinned(group * n_processes + place), *words, str(place)],

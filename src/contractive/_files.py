@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-__all__ = ["atomic_stream", "cache_folder", "hidden_file", "write_atomically"]
+__all__ = ["atomic_stream", "bring_to_disk", "cache_folder", "hidden_file", "write_atomically"]
 
 
 def cache_folder() -> Path:
@@ -59,9 +59,18 @@ def atomic_stream(path: Path) -> Iterator[BinaryIO]:
     with hidden_file(path) as temporary:
         with temporary.open("xb") as stream:
             yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
+            bring_to_disk(stream)
         temporary.replace(path)
+
+
+def bring_to_disk(stream: BinaryIO) -> None:
+    """Wait until what was written to a file is on the disk.
+
+    Raises:
+        OSError: if it is full.
+    """
+    stream.flush()
+    os.fsync(stream.fileno())
 
 
 def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .._files import bring_to_disk
 from ._tables import require_pyarrow
 from ._writers import PlainWriter, RowWriter, checked_writer, npy_header, row_writer, table_shape
 
@@ -51,8 +52,7 @@ class PartedFile:
             stream.write(self._header)
             # At full length from the start: where a file grows, a network's file system may fill gaps with zeros late.
             stream.truncate(len(self._header) + self._shape[0] * self._row_bytes)
-            stream.flush()
-            os.fsync(stream.fileno())
+            bring_to_disk(stream)
 
     @contextmanager
     def open(self, hidden: Path, start: int, stop: int) -> Iterator[RowWriter]:
@@ -71,8 +71,7 @@ class PartedFile:
             stream.seek(len(self._header) + start * self._row_bytes)
             with checked_writer(str(self._path), shape, PlainWriter(stream, self._dtype)) as writer:
                 yield writer
-            stream.flush()
-            os.fsync(stream.fileno())
+            bring_to_disk(stream)
 
     def publish(self, hidden: Path, other: Path) -> None:
         """Give the file its name, once all rows are in it.
@@ -94,6 +93,5 @@ class PartedFile:
                 for start in range(0, self._shape[0], n_rows):
                     shape = (min(n_rows, self._shape[0] - start), *self._shape[1:])
                     writer.write(np.fromfile(stream, self._dtype, int(np.prod(shape))).reshape(shape))
-            joined.flush()
-            os.fsync(joined.fileno())
+            bring_to_disk(joined)
         other.replace(self._path)
