@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from contextlib import closing, nullcontext
 from hashlib import sha256
+from itertools import pairwise
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from ._apply import BLOCK_BYTES, check_out, load_autoencoder
+from ._apply import BLOCK_BYTES, check_out, keep_freed_memory, load_autoencoder
 from ._data import Given, as_reader, open_given
 from ._options import (
     ArrayName,
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Table", "encode", "score", "write_each"]
 
-_AHEAD = 2  # blocks that are read before they are needed, and that are worked on at a time
+_AT_A_TIME, _AHEAD = 2, 3  # blocks that are worked on, and that are made before they are written
 _Out = Annotated[Path, typer.Option("--out", "-o", help="The .npy or .parquet file to make.")]
 
 
@@ -144,8 +146,8 @@ def write_each(
 ) -> int:
     """Write what a function makes of all rows, some of them at a time.
 
-    Meanwhile the next ones are read, and the function is at work on those between, twice at a time: where one call has
-    nothing for a core to do, the other has.
+    Two threads do it a block at a time, from reading it on: where one has nothing for a core to do, the other has, and
+    few blocks at a time stay in the cache.
 
     Args:
         table: what is made.
@@ -159,19 +161,22 @@ def write_each(
     Returns:
         How many bad rows this process has met.
     """
-    from ..sources import ReadAhead, block_starts, read_blocks
+    from ..sources import ReadAhead, block_starts
 
+    keep_freed_memory()
     rows, n_bad = as_reader(source), 0
     starts = block_starts(rows, BLOCK_BYTES)
     starts = starts if team is None else team.share(starts)
+    reading = Lock()  # as readers go through a file once, and only then are quick
 
-    def make(numbered: tuple[int, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        return _made(table, rows, *numbered, function, bad_rows)
+    def make(bounds: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+        with reading:
+            block = rows.read(*bounds)
+        return _made(table, rows, bounds[0], block, function, bad_rows)
 
     with (
         _opened(table, len(rows), starts, team, job) as writer,
-        closing(read_blocks(rows, starts, _AHEAD)) as blocks,
-        closing(ReadAhead(make, zip(starts[:-1], blocks, strict=True), _AHEAD + 1, _AHEAD)) as making,
+        closing(ReadAhead(make, pairwise(starts), _AHEAD, _AT_A_TIME)) as making,
     ):
         for _ in starts[1:]:
             made, found = making.next()

@@ -1,6 +1,6 @@
 """Anything that yields rows, with or without labels: a data set by name, files by path."""
 
-from ._ahead import ReadAhead, block_starts, blocks_ahead, read_blocks
+from ._ahead import ReadAhead, block_starts, blocks_ahead
 from ._base import ArrayRows, RowReader, aligned_empty
 from ._checked import CheckedRows, without_bad_rows
 from ._compose import RowRanges, Shards
@@ -26,6 +26,5 @@ __all__ = [
     "open_labeled",
     "open_rows",
     "open_writer",
-    "read_blocks",
     "without_bad_rows",
 ]

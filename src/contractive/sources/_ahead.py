@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from itertools import pairwise
@@ -13,7 +13,7 @@ import numpy as np
 
 from ._base import RowReader
 
-__all__ = ["ReadAhead", "block_starts", "blocks_ahead", "read_blocks"]
+__all__ = ["ReadAhead", "block_starts", "blocks_ahead"]
 
 
 class ReadAhead:
@@ -61,20 +61,7 @@ def blocks_ahead(rows: RowReader, n_bytes: int) -> Generator[np.ndarray]:
     Raises, when it is their turn:
         OSError, ValueError: as for `RowReader.read`.
     """
-    return read_blocks(rows, block_starts(rows, n_bytes))
-
-
-def read_blocks(rows: RowReader, starts: Sequence[int], ahead: int = 1) -> Generator[np.ndarray]:
-    """Rows in their order, in blocks that are read ahead in a thread.
-
-    Args:
-        rows: the rows.
-        starts: where the blocks begin and the last one ends: those of `block_starts`, or some next to each other.
-        ahead: blocks that are read before they are asked for, >= 1.
-
-    Raises, when it is their turn:
-        OSError, ValueError: as for `RowReader.read`.
-    """
-    with closing(ReadAhead(lambda pair: rows.read(*pair), pairwise(starts), ahead)) as reading:
+    starts = block_starts(rows, n_bytes)
+    with closing(ReadAhead(lambda pair: rows.read(*pair), pairwise(starts), 1)) as reading:
         for _ in starts[1:]:
             yield reading.next()
