@@ -28,9 +28,9 @@ def rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     np.save(tmp_path / "x.npy", np.random.default_rng(0).integers(0, 256, (400, 36), dtype=np.uint8))
 
 
-def train_all(size: int, *arguments: object, folder: Path, devices: int = 1) -> list[Outcome]:
+def train_all(size: int, *arguments: object, folder: Path, devices: int = 1, setup: str = "") -> list[Outcome]:
     """Train in some processes, of which only the first has anything to say."""
-    outcomes = ends(start_all(size, *arguments, folder=folder, devices=devices))
+    outcomes = ends(start_all(size, *arguments, folder=folder, devices=devices, setup=setup))
     assert [outcome.code for outcome in outcomes] == [0] * size, outcomes
     assert outcomes[1:] == [Outcome(0, "", "")] * (size - 1)
     assert outcomes[0].err == ""
@@ -74,6 +74,16 @@ def test_processes_train_to_the_numbers_of_one(call: Any, tmp_path: Path, name: 
 
 
 @pytest.mark.slow
+def test_sums_over_the_network_are_those_in_memory(tmp_path: Path):
+    """As on machines apart, where two processes find no memory of each other's."""
+    job = ["train", "x.npy", *JOB, "--batch-size", 31, "--model", "dae", "--contraction", 0.5]
+    train_all(2, *job, "--out", "memory", folder=tmp_path)
+    apart = "from contractive.distributed._sums import SharedSums; SharedSums.prepare = lambda self: None; "
+    train_all(2, *job, "--out", "network", folder=tmp_path, setup=apart)
+    assert_same_numbers(tmp_path / "memory", tmp_path / "network")
+
+
+@pytest.mark.slow
 def test_float64_rows_are_trained_on_in_float64(call: Any, tmp_path: Path):
     np.save(tmp_path / "x.npy", np.random.default_rng(0).uniform(size=(100, 6)))
     train_all(2, "train", "x.npy", "--out", "run", *JOB, folder=tmp_path)
@@ -104,9 +114,19 @@ def test_sigterm_of_one_ends_all_and_any_number_goes_on(call: Any, tmp_path: Pat
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("victim", "number"), [(0, signal.SIGKILL), (1, signal.SIGKILL), (1, signal.SIGSTOP)])
-def test_survivors_end_and_say_who_is_gone(tmp_path: Path, victim: int, number: signal.Signals):
-    processes = start_all(3, "train", "x.npy", "--out", "run", *ENDLESS, folder=tmp_path, devices=2)
+@pytest.mark.parametrize(
+    ("victim", "number", "devices"),
+    [
+        (0, signal.SIGKILL, 1),
+        (0, signal.SIGKILL, 2),
+        (1, signal.SIGKILL, 1),
+        (1, signal.SIGSTOP, 1),
+        (1, signal.SIGSTOP, 2),
+    ],
+)
+def test_survivors_end_and_say_who_is_gone(tmp_path: Path, victim: int, number: signal.Signals, devices: int):
+    """Where sums are made in memory, with one device each, and over the network, with two."""
+    processes = start_all(3, "train", "x.npy", "--out", "run", *ENDLESS, folder=tmp_path, devices=devices)
     wait_for(lambda: (tmp_path / "run" / "history.jsonl").exists())
     processes[victim].send_signal(number)
     began = time.monotonic()

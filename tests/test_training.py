@@ -144,6 +144,9 @@ class SlowToHear:
         time.sleep(0.01)
         return np.array([values], np.float64)
 
+    def adder(self, n_bytes: int) -> None:
+        """JAX is to add up."""
+
 
 def test_processes_that_hear_slowly_of_each_other_ask_seldom(monkeypatch):
     one_minibatch_a_chunk(monkeypatch)

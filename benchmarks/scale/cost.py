@@ -3,7 +3,8 @@
 No run that is predicted is used to fit the model. Its parameters are measured by `probes.py`: a step by one process,
 and by one on each core that know nothing of each other; reading; sums over two processes that do nothing else. Probes
 and runs take turns; each number is the median of its rounds. Each process is single-threaded and has 1,000 rows of
-every minibatch; more processes than cores take turns on them. Writes `results/cost.json`.
+every minibatch; more processes than cores take turns on them. Their sums go over the network, as the hosts' do, and not
+through memory. Writes `results/cost.json`.
 """
 
 from __future__ import annotations
@@ -80,7 +81,8 @@ def measured(n_rows: int, n_epochs: int, n_rounds: int) -> tuple[Machine, dict[i
             for key, value in parameters(folder, len(os.sched_getaffinity(0))).items():
                 found[key].append(value)
             for n_processes in CHECKED:
-                seconds[n_processes].append(BATCH * n_processes / speed(n_processes, n_epochs, folder))
+                rows_per_second = speed(n_processes, n_epochs, folder, over_network=True)
+                seconds[n_processes].append(BATCH * n_processes / rows_per_second)
     typical = {key: median(values) for key, values in found.items()}
     crowding = max(1.0, typical.pop("crowded") / typical["computing"])
     machine = Machine(crowding=crowding, disk=inf, **typical)

@@ -25,6 +25,8 @@ from common import COMMAND, record
 BATCH, FEATURES, UNITS = 1000, 784, 500  # rows of a minibatch for each process
 GRADIENT_FLOATS = UNITS * FEATURES + UNITS + FEATURES + 2  # and the two costs
 FLAGS = {"OMP_NUM_THREADS": "1", "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false"}  # single-threaded
+# As between machines, where processes find no memory of each other's.
+APART = "from contractive.distributed._sums import SharedSums; SharedSums.prepare = lambda self: None; "
 CONTENDERS = {"one": (1, 1), "two": (2, 1), "two apart": (1, 2)}  # processes of a group, groups
 
 
@@ -40,12 +42,15 @@ def free_port() -> int:
         return found.getsockname()[1]
 
 
-def start(n_processes: int, n_epochs: int, folder: Path, group: int) -> list[subprocess.Popen[bytes]]:
+def start(
+    n_processes: int, n_epochs: int, folder: Path, group: int, over_network: bool
+) -> list[subprocess.Popen[bytes]]:
     """A group of processes that train together on `x.npy`, into `run` and the number of the group."""
     job = f"train x.npy --out run{group} --overwrite --no-report --components {UNITS} --loss cross_entropy"
     job += f" --epochs {n_epochs} --batch-size {BATCH * n_processes} --optimizer sgd --checkpoint-every never"
     job += f" --distributed --coordinator 127.0.0.1:{free_port()} --processes {n_processes} --process-id"
-    words = [*COMMAND, *job.split()]
+    *python, code = COMMAND
+    words = [*python, (APART if over_network else "") + code, *job.split()]
     return [
         subprocess.Popen(
             [*pinned(group * n_processes + place), *words, str(place)],
@@ -57,9 +62,9 @@ def start(n_processes: int, n_epochs: int, folder: Path, group: int) -> list[sub
     ]
 
 
-def speed(n_processes: int, n_epochs: int, folder: Path, n_groups: int = 1) -> float:
-    """Rows per second of all processes together."""
-    processes = [one for group in range(n_groups) for one in start(n_processes, n_epochs, folder, group)]
+def speed(n_processes: int, n_epochs: int, folder: Path, n_groups: int = 1, *, over_network: bool = False) -> float:
+    """Rows per second of all processes together, whose sums go through memory or over the network."""
+    processes = [one for group in range(n_groups) for one in start(n_processes, n_epochs, folder, group, over_network)]
     if any([process.wait() for process in processes]):
         raise RuntimeError(f"{n_processes} processes did not train to the end.")
     total = 0.0

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import secrets
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
+from functools import cached_property, partial
 from types import TracebackType
 from typing import Self
 
@@ -15,6 +16,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from ._meeting import found_place, meet
+from ._sums import MOST_BYTES, MOST_PROCESSES, SharedSums
 from ._watch import Watch
 
 __all__ = ["Group", "current", "join"]
@@ -122,12 +124,46 @@ class Group:
         """Whether it holds in one of the processes."""
         return bool(self.gather([flag]).any())
 
+    def adder(self, n_bytes: int) -> Callable[..., list[np.ndarray]] | None:
+        """What adds up arrays of the processes without a network; all must call this.
+
+        Args:
+            n_bytes: of the arrays of a process, at most.
+
+        Returns:
+            `SharedSums.add_up`, or None where JAX is to do it: on other devices than CPUs, on
+            several machines, for very many processes or bytes, or where there is no memory to share.
+        """
+        one_each = jax.default_backend() == "cpu" and len(jax.devices()) == self.size
+        is_small = 1 < self.size <= MOST_PROCESSES and n_bytes <= MOST_BYTES
+        if not (one_each and is_small and hasattr(os, "posix_fallocate")):
+            return None
+        sums = self._sums
+        if sums is None or self.any(not _succeeds(partial(sums.reserve, n_bytes))):
+            return None
+        return sums.add_up
+
+    @cached_property
+    def _sums(self) -> SharedSums | None:
+        """What adds up in memory, or None where not all processes have the same; all must ask for it."""
+        sums = SharedSums(int(self.agree([secrets.randbits(52)])[0]), self.index, self.size)
+        is_prepared = self.index != 0 or _succeeds(sums.prepare)
+        self.any(False)  # all wait for that
+        have_met = not self.any(not (is_prepared and _succeeds(sums.meet)))
+        sums.forget()
+        if have_met:
+            return sums
+        sums.close()
+        return None
+
     def __enter__(self) -> Self:
         _entered.append(self)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None):
         _entered.remove(self)
+        if (sums := vars(self).get("_sums")) is not None:
+            sums.close()
         if error is not None and any(word in str(error) for word in _BROKEN):
             self._watch.wait()
         if error is not None and isinstance(error, Exception) and not isinstance(error, FloatingPointError):
@@ -136,6 +172,14 @@ class Group:
         self._watch.leave()
         if jax.distributed.is_initialized():
             jax.distributed.shutdown()
+
+
+def _succeeds(act: Callable[[], object]) -> bool:
+    try:
+        act()
+    except OSError:
+        return False
+    return True
 
 
 @partial(jax.jit, static_argnames="mesh")

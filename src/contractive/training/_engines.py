@@ -1,6 +1,5 @@
 """What trains on rows in memory, some minibatches at a time: JAX, or the compiled kernel."""
 
-from contextlib import nullcontext
 from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
@@ -13,9 +12,10 @@ from ..models import AutoEncoder, Model
 from ..native import MAX_BATCH, Kernel, build_kernel
 from ..objectives import Objective
 from ..penalties import Contraction
+from ._local import Adder, LocalEngine
 from ._optimizers import plain_rate
-from ._shared import SharedEngine
-from ._step import Chunk, TrainingState, run_chunk
+from ._shared import SharedEngine, own_places
+from ._step import Chunk, TrainingState, on_device, run_chunk
 
 __all__ = ["ENGINES", "Engine", "NativeEngine", "make_engine", "native_kernel"]
 
@@ -93,6 +93,7 @@ def make_engine(
     engine: str = "auto",
     weighted: bool = False,
     shared: bool = False,
+    adder: Adder | None = None,
 ) -> Engine:
     """What trains.
 
@@ -106,6 +107,7 @@ def make_engine(
         engine: one of `ENGINES`.
         weighted: whether rows have weights.
         shared: whether all devices of all processes train together, which JAX does.
+        adder: what adds up over processes that have a device each; None for JAX, or for none that are shared.
 
     Raises:
         ValueError: if `engine` is "native" and the kernel cannot do the job.
@@ -113,6 +115,9 @@ def make_engine(
     if shared:
         if engine == "native":
             raise ValueError("`engine` must be 'jax' or 'auto' where several devices train together; got 'native'.")
+        if adder is not None:
+            scale, [place] = np.asarray(uint8_scale, model.dtype), own_places()
+            return LocalEngine(objective, transformation, scale, batch_size, place, adder)
         return SharedEngine(objective, transformation, np.asarray(uint8_scale, model.dtype), batch_size)
     kernel = None
     if engine != "jax" and not weighted:
@@ -147,10 +152,7 @@ class JaxEngine:
 
     def load(self, rows: np.ndarray, weights: np.ndarray | None) -> Any:
         """As for `Engine`: on the device."""
-        weights = None if weights is None else np.asarray(weights, self._dtype)
-        # Windows are loaded by a thread of their own, where 64 bits are not enabled because they are in another.
-        with jax.enable_x64(True) if self._dtype.itemsize == 8 else nullcontext():
-            return jnp.asarray(rows), None if weights is None else jnp.asarray(weights)
+        return on_device(rows, weights, self._dtype)
 
     def run(self, state: TrainingState, loaded: Any, chunk: Chunk) -> TrainingState:
         """As for `Engine`: one call."""

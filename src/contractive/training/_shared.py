@@ -13,10 +13,11 @@ import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from ..objectives import Objective
+from ._local import Adder
 from ._step import Chunk, Share, TrainingState, steps_of_chunk
 from ._stream import Slots
 
-__all__ = ["Peers", "SharedEngine", "own_slots"]
+__all__ = ["Peers", "SharedEngine", "own_places", "own_slots"]
 
 _AXIS = "data"
 
@@ -27,6 +28,10 @@ class Peers(Protocol):
 
     def gather(self, values: Sequence[float]) -> np.ndarray:
         """What each process says, of shape (processes, values); all must call it."""
+        ...
+
+    def adder(self, n_bytes: int) -> Adder | None:
+        """What adds up arrays of at most so many bytes, or None where JAX is to do it; all must call it."""
         ...
 
 
@@ -44,11 +49,12 @@ def own_slots(batch_size: int) -> Slots:
         )
     each = -(-batch_size // len(devices))
     bounds = [min(place * each, batch_size) for place in range(len(devices) + 1)]
-    return Slots(each, [(bounds[place], bounds[place + 1]) for place in _own_places(devices)])
+    return Slots(each, [(bounds[place], bounds[place + 1]) for place in own_places()])
 
 
-def _own_places(devices: Sequence[Any]) -> list[int]:
-    return [place for place, device in enumerate(devices) if device.process_index == jax.process_index()]
+def own_places() -> list[int]:
+    """Which of all devices are this process's."""
+    return [place for place, device in enumerate(jax.devices()) if device.process_index == jax.process_index()]
 
 
 class SharedEngine:
@@ -67,7 +73,7 @@ class SharedEngine:
         self, objective: Objective, transformation: optax.GradientTransformation, scale: np.ndarray, batch_size: int
     ):
         self._dtype, devices = scale.dtype, jax.devices()
-        self._mesh, self._own = Mesh(np.array(devices), (_AXIS,)), [devices[i] for i in _own_places(devices)]
+        self._mesh, self._own = Mesh(np.array(devices), (_AXIS,)), [devices[i] for i in own_places()]
         self._run = partial(
             _run_shared,
             objective=self._everywhere(objective),

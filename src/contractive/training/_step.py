@@ -1,5 +1,6 @@
 """One update, and the jitted scan of it over a chunk of minibatches gathered by index."""
 
+from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -15,7 +16,21 @@ from ..models import Model
 from ..objectives import Objective, Parts
 from ._optimizers import resumed_state
 
-__all__ = ["Chunk", "Share", "TrainingState", "fresh_state", "initial_state", "run_chunk", "steps_of_chunk", "update"]
+__all__ = [
+    "Chunk",
+    "Minibatch",
+    "Share",
+    "TrainingState",
+    "descend",
+    "fresh_state",
+    "gradient_of",
+    "initial_state",
+    "minibatch_of",
+    "on_device",
+    "run_chunk",
+    "steps_of_chunk",
+    "update",
+]
 
 
 class Share(NamedTuple):
@@ -88,6 +103,14 @@ def initial_state(
     return TrainingState(model, optimizer_state, jnp.zeros((n_minibatches, 2), model.dtype))
 
 
+def on_device(rows: np.ndarray, weights: np.ndarray | None, dtype: np.dtype) -> tuple[Any, Any]:
+    """Rows, as they are stored, and their weights, in the dtype of the arithmetic, on the device."""
+    weights = None if weights is None else np.asarray(weights, dtype)
+    # Windows are loaded by a thread of their own, where 64 bits are not enabled because they are in another.
+    with jax.enable_x64(True) if dtype.itemsize == 8 else nullcontext():
+        return jnp.asarray(rows), None if weights is None else jnp.asarray(weights)
+
+
 def fresh_state(transformation: optax.GradientTransformation, model: Model) -> optax.OptState:
     """What an optimiser begins with, for the part of a model that is trained: its floating-point arrays."""
     return transformation.init(eqx.filter(model, eqx.is_inexact_array_like))
@@ -116,18 +139,78 @@ def update(
         axis: of the devices that each hold some rows of the minibatch, with weights that sum to 1 over all; None for
             one that holds them all.
     """
+    gradient, parts = gradient_of(model, objective, x, row_weights, key)
+    if axis is not None:  # all are linear in the weights of the rows
+        # As one array: one message, and nothing of another size that could meet it where a process is gone.
+        flat, shaped = ravel_pytree((gradient, parts))
+        gradient, parts = shaped(jax.lax.psum(flat, axis))
+    return *descend(model, optimizer_state, transformation, gradient), parts
+
+
+def gradient_of(
+    model: Model, objective: Objective, x: Rows, row_weights: RowWeights, key: RandomKey | None = None
+) -> tuple[Any, Parts]:
+    """The gradient of the objective of one minibatch, None for what is not trained, and its parts; see `update`."""
     parameters, fixed = eqx.partition(model, eqx.is_inexact_array)
 
     def cost(parameters: Any) -> tuple[Scalar, Parts]:
         return objective(eqx.combine(parameters, fixed), x, row_weights, key)
 
-    gradient, parts = jax.grad(cost, has_aux=True)(parameters)
-    if axis is not None:  # all are linear in the weights of the rows
-        # As one array: one message, and nothing of another size that could meet it where a process is gone.
-        flat, shaped = ravel_pytree((gradient, parts))
-        gradient, parts = shaped(jax.lax.psum(flat, axis))
+    return jax.grad(cost, has_aux=True)(parameters)
+
+
+def descend(
+    model: Model, optimizer_state: optax.OptState, transformation: optax.GradientTransformation, gradient: Any
+) -> tuple[Model, optax.OptState]:
+    """The model and the optimiser's state after a step along a gradient of `gradient_of`."""
+    parameters = eqx.filter(model, eqx.is_inexact_array)
     updates, optimizer_state = transformation.update(gradient, optimizer_state, parameters)
-    return eqx.combine(eqx.apply_updates(parameters, updates), fixed), optimizer_state, parts
+    return eqx.apply_updates(model, updates), optimizer_state
+
+
+class Minibatch(NamedTuple):
+    """What `update` takes of one minibatch."""
+
+    x: Rows
+    row_weights: RowWeights
+    key: RandomKey
+
+
+def minibatch_of(
+    number: Int[Array, ""],
+    stored: StoredRows,
+    scale: Scalar,
+    weights: Float[Array, " rows"] | None,
+    order: UInt32[Array, "minibatches batch"],
+    bounds: Int[Array, " 4"],
+    keys: UInt32[Array, "epoch_minibatches 2"],
+    dtype: np.dtype,
+    batch_size: int,
+    first_slot: Int[Array, ""] | int,
+) -> Minibatch:
+    """The rows of one minibatch, or one device's part of it.
+
+    Args:
+        number: which of those in `order`.
+        stored: the rows; this and the next five as for `steps_of_chunk`.
+        scale: what a uint8 value is divided by.
+        weights: what each stored row counts.
+        order: rows of each minibatch.
+        bounds: of the chunk.
+        keys: what each minibatch of the epoch draws from.
+        dtype: of the arithmetic.
+        batch_size: rows of a minibatch in all.
+        first_slot: which of them the first one in `order` is.
+    """
+    _, _, n_rows, offset = bounds
+    chosen = jax.lax.dynamic_index_in_dim(order, number, keepdims=False)
+    size = jnp.minimum(batch_size, n_rows - number * batch_size)  # the last minibatch may be short
+    row_weights = (first_slot + jnp.arange(order.shape[1]) < size).astype(dtype) / size.astype(dtype)
+    if weights is not None:
+        row_weights = row_weights * weights.at[chosen].get(mode="promise_in_bounds")
+    x = as_floats(stored.at[chosen].get(mode="promise_in_bounds"), scale, dtype)
+    words = jax.lax.dynamic_index_in_dim(keys, offset + number, keepdims=False)
+    return Minibatch(x, row_weights, jax.random.wrap_key_data(words, impl="threefry2x32"))
 
 
 def steps_of_chunk(
@@ -157,26 +240,17 @@ def steps_of_chunk(
         keys: what each minibatch of the epoch draws from, as the words of a key.
         share: where `stored`, `weights` and `order` are those of one of several devices; None for one alone.
     """
-    start, stop, n_rows, offset = bounds
+    start, stop, _, offset = bounds
     n_slots, dtype = order.shape[1], state.model.dtype
     batch_size, axis = (n_slots, None) if share is None else (share.batch_size, share.axis)
+    first_slot = 0 if axis is None else n_slots * jax.lax.axis_index(axis)
 
-    def step(minibatch: Int[Array, ""], state: TrainingState) -> TrainingState:
-        chosen = jax.lax.dynamic_index_in_dim(order, minibatch, keepdims=False)
-        size = jnp.minimum(batch_size, n_rows - minibatch * batch_size)  # the last minibatch may be short
-        slots = jnp.arange(n_slots)
-        if axis is not None:
-            slots = slots + n_slots * jax.lax.axis_index(axis)
-        row_weights = (slots < size).astype(dtype) / size.astype(dtype)
-        if weights is not None:
-            row_weights = row_weights * weights.at[chosen].get(mode="promise_in_bounds")
-        x = as_floats(stored.at[chosen].get(mode="promise_in_bounds"), scale, dtype)
-        words = jax.lax.dynamic_index_in_dim(keys, offset + minibatch, keepdims=False)
-        key = jax.random.wrap_key_data(words, impl="threefry2x32")
+    def step(number: Int[Array, ""], state: TrainingState) -> TrainingState:
+        chosen = minibatch_of(number, stored, scale, weights, order, bounds, keys, dtype, batch_size, first_slot)
         model, optimizer_state, parts = update(
-            state.model, state.optimizer_state, objective, transformation, x, row_weights, key, axis
+            state.model, state.optimizer_state, objective, transformation, *chosen, axis
         )
-        costs = jax.lax.dynamic_update_index_in_dim(state.costs, jnp.stack(parts), offset + minibatch, axis=0)
+        costs = jax.lax.dynamic_update_index_in_dim(state.costs, jnp.stack(parts), offset + number, axis=0)
         return TrainingState(model, optimizer_state, costs)
 
     return jax.lax.fori_loop(start, stop, step, state)
