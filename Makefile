@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test test-all lint types check bench reproduce-quick clean
+.PHONY: help demo test test-all lint types check bench reproduce-quick dist clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -31,6 +31,9 @@ bench: .venv/.runtime ## speed against the peers, side by side; makes their envi
 reproduce-quick: .venv/.test ## every path of the papers' tables, with a few hundred rows and tiny models
 	$(BIN)/contractive reproduce all --quick
 
+dist: .venv/.release ## sdist, wheel, bill of materials and licences of all dependencies, into dist/
+	$(BIN)/python tools/release.py dist
+
 clean: ## remove the environment and everything that was made
 	rm -rf .venv runs dist benchmarks/speed/.envs
 
@@ -49,3 +52,7 @@ clean: ## remove the environment and everything that was made
 .venv/.dev: pyproject.toml constraints.txt | .venv/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
 	touch $@ .venv/.test .venv/.runtime
+
+.venv/.release: .venv/.dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[release]"
+	touch $@

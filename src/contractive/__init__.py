@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    __version__: str
     from .datasets import load_digits as load_digits
     from .datasets import load_mnist as load_mnist
     from .estimators import ContractiveAutoencoder as ContractiveAutoencoder
@@ -14,8 +15,6 @@ if TYPE_CHECKING:
     from .estimators import TangentNeighborsClassifier as TangentNeighborsClassifier
     from .estimators import load as load
     from .plots import tile_images as tile_images
-
-__version__ = "0.1.0"
 
 _HOMES = {
     "ContractiveAutoencoder": "estimators",
@@ -46,6 +45,8 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     # Lazily, so that `contractive --help` does not wait for JAX.
+    if name == "__version__":
+        return import_module("importlib.metadata").version(__name__)
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f".{_HOMES[name]}", __name__), name)
