@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test test-all lint types check bench reproduce-quick dist clean
+.PHONY: help demo test test-all coverage lint types check bench reproduce-quick dist clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -15,6 +15,12 @@ test: .venv/.test ## the tests that take less than a few minutes together
 
 test-all: .venv/.test ## every test
 	$(BIN)/python -m pytest -q -n 2 --dist worksteal
+
+coverage: .venv/.dev ## which lines of the package the fast tests do not run
+	rm -f .coverage*
+	$(BIN)/coverage run -m pytest -q -n 2 --dist worksteal -m "not slow"
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
 
 lint: .venv/.dev ## style and formatting
 	$(BIN)/ruff check .
