@@ -93,7 +93,8 @@ class SharedSums:
         slots = self._slots[self._turn % 2].view(arrays[0].dtype)
         ends = np.cumsum([array.size for array in arrays])
         places = [
-            slots[:, end - array.size : end].reshape(self._size, *array.shape) for array, end in zip(arrays, ends, strict=True)
+            slots[:, end - array.size : end].reshape(self._size, *array.shape)
+            for array, end in zip(arrays, ends, strict=True)
         ]
         for place, array in zip(places, arrays, strict=True):
             place[self._index] = array

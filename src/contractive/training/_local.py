@@ -15,14 +15,14 @@ import optax
 from .._typing import Array, Int
 from ..models import Model
 from ..objectives import Objective, Parts
-from ._step import Chunk, TrainingState, descend, gradient_of, minibatch_of, on_device
+from ._step import COMPILER_OPTIONS, Chunk, TrainingState, descend, gradient_of, minibatch_of, on_device
 
 __all__ = ["Adder", "LocalEngine", "summed_bytes"]
 
 Adder = Callable[..., list[np.ndarray]]
 """Of some arrays of each process, of one dtype, their sums over the processes."""
 
-_compiled = partial(jax.jit, compiler_options={"xla_cpu_prefer_vector_width": 512})
+_compiled = partial(jax.jit, compiler_options=COMPILER_OPTIONS)
 
 
 def summed_bytes(model: Model) -> int:

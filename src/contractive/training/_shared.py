@@ -14,7 +14,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from ..objectives import Objective
 from ._local import Adder
-from ._step import Chunk, Share, TrainingState, steps_of_chunk
+from ._step import COMPILER_OPTIONS, Chunk, Share, TrainingState, steps_of_chunk
 from ._stream import Slots
 
 __all__ = ["Peers", "SharedEngine", "own_places", "own_slots"]
@@ -127,7 +127,7 @@ class SharedEngine:
     jax.jit,
     static_argnames=("transformation", "mesh", "batch_size"),
     donate_argnames="state",
-    compiler_options={"xla_cpu_prefer_vector_width": 512},
+    compiler_options=COMPILER_OPTIONS,
 )
 def _run_shared(
     state: TrainingState,

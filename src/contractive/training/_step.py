@@ -17,6 +17,7 @@ from ..objectives import Objective, Parts
 from ._optimizers import resumed_state
 
 __all__ = [
+    "COMPILER_OPTIONS",
     "Chunk",
     "Minibatch",
     "Share",
@@ -31,6 +32,10 @@ __all__ = [
     "steps_of_chunk",
     "update",
 ]
+
+
+COMPILER_OPTIONS = {"xla_cpu_prefer_vector_width": 512}
+"""Vectors as wide as the processor has: XLA prefers 256 bits, which costs 2 to 4 % of a step with AVX-512."""
 
 
 class Share(NamedTuple):
@@ -256,10 +261,6 @@ def steps_of_chunk(
     return jax.lax.fori_loop(start, stop, step, state)
 
 
-# Vectors as wide as the processor has: XLA prefers 256 bits, which costs 2 to 4 % of a step with AVX-512.
 run_chunk = jax.jit(
-    steps_of_chunk,
-    static_argnames="transformation",
-    donate_argnames="state",
-    compiler_options={"xla_cpu_prefer_vector_width": 512},
+    steps_of_chunk, static_argnames="transformation", donate_argnames="state", compiler_options=COMPILER_OPTIONS
 )
