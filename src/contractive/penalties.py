@@ -173,7 +173,7 @@ class Contraction(Penalty):
     estimator: str = eqx.field(static=True, default="exact")
     n_probes: int = eqx.field(static=True, default=1)
 
-    def __check_init__(self):
+    def __check_init__(self) -> None:
         _check_estimator(self.estimator, self.n_probes)
 
     @property
@@ -227,7 +227,7 @@ class ReconstructionContraction(Penalty):
     estimator: str = eqx.field(static=True, default="exact")
     n_probes: int = eqx.field(static=True, default=1)
 
-    def __check_init__(self):
+    def __check_init__(self) -> None:
         _check_estimator(self.estimator, self.n_probes)
 
     @property
@@ -287,7 +287,7 @@ class HigherOrder(Penalty):
     std: Coefficient = 0.1
     n_samples: int = eqx.field(static=True, default=4)
 
-    def __check_init__(self):
+    def __check_init__(self) -> None:
         check_count("n_samples", self.n_samples)
 
     @property
@@ -342,7 +342,7 @@ class SpectralContraction(Penalty):
     coefficient: Coefficient
     n_iterations: int = eqx.field(static=True, default=20)
 
-    def __check_init__(self):
+    def __check_init__(self) -> None:
         check_count("n_iterations", self.n_iterations)
 
     def term(self, model: Model, forward: Forward, prepared: None, *, key: RandomKey) -> Scalar:

@@ -1,6 +1,8 @@
 """Named settings and the names of models, for the estimators and the command line; imports nothing heavy."""
 
+from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Any
 
 __all__ = ["CLASSIFIERS", "MODELS", "PRESETS"]
 
@@ -24,7 +26,7 @@ PRESETS = MappingProxyType(
 )
 """Named settings of `ContractiveAutoencoder`; "tutorial" is the job of the classic Theano tutorial."""
 
-MODELS = MappingProxyType(
+MODELS: Mapping[str, tuple[str, Mapping[str, Any]]] = MappingProxyType(
     {
         "cae": ("ContractiveAutoencoder", MappingProxyType({})),
         "cae+h": ("ContractiveAutoencoder", MappingProxyType({"hessian_weight": 0.1})),

@@ -66,7 +66,7 @@ class RunFolder:
     def __init__(
         self, path: str | Path, *, overwrite: bool = False, going_on: Sequence[Mapping[str, Any]] | None = None
     ):
-        self.path = Path(path)
+        self.path: Path = Path(path)
         self._overwrite = overwrite
         if going_on is not None:
             self._staging, self._made = self.path, []
@@ -217,7 +217,7 @@ class Checkpoints:
         self._last_time, self._last_epoch = time.monotonic(), None
         # Of the folder that is being made, where it is to replace another one.
         self._number = max((_number(path) for path in checkpoint_paths(folder.checkpoints.parent)), default=0)
-        self.any_written = self._number > 0
+        self.any_written: bool = self._number > 0
         for left_over in folder.checkpoints.glob(".*.tmp"):  # by a process that was killed
             left_over.unlink()
 

@@ -22,7 +22,7 @@ from ._train import train
 
 __all__ = ["app", "main", "run"]
 
-app = typer.Typer(
+app: typer.Typer = typer.Typer(
     name="contractive",
     help="Features that ignore noise: train contractive auto-encoders and use what they learned.",
     add_completion=False,
@@ -90,8 +90,8 @@ def _root(
         raise typer.Exit(_WRONG_INPUT)
 
 
-for command in (train, resume, classify, predict, encode, score, sample, inspect, report, reproduce):
-    app.command()(command)
+for _command in (train, resume, classify, predict, encode, score, sample, inspect, report, reproduce):
+    app.command()(_command)
 
 
 @app.command()

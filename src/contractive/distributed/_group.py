@@ -86,6 +86,9 @@ class Group:
         watch: over the others.
     """
 
+    index: int
+    size: int
+
     def __init__(self, index: int, size: int, watch: Watch):
         self.index, self.size, self._watch = index, size, watch
         self._mesh = Mesh(np.array(jax.devices()), (_AXIS,))
@@ -160,7 +163,9 @@ class Group:
         _entered.append(self)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None):
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         _entered.remove(self)
         if (sums := vars(self).get("_sums")) is not None:
             sums.close()

@@ -66,6 +66,9 @@ class Team:
         ended: as for `join_team`.
     """
 
+    index: int
+    size: int
+
     def __init__(
         self,
         index: int,
@@ -166,7 +169,9 @@ class Team:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None):
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if error is None:
             self._watch.leave()
         else:

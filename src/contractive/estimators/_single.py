@@ -26,6 +26,8 @@ from ._parameters import check_architecture, check_penalties, check_training, ma
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
+    from ..training import EpochRecord
+
 __all__ = ["SingleAutoencoder"]
 
 _TRIED_ROWS = 16  # that a user's own encoder is tried on before training
@@ -128,7 +130,8 @@ class SingleAutoencoder(BaseAutoencoder):
             with precision(dtype):
                 model = self._make_model(rows, rng, dtype)
             self._forget()
-            self._seed, self.history_, self._optimizer_state = draw_seed(rng), [], None
+            self.history_: list[EpochRecord] = []
+            self._seed, self._optimizer_state = draw_seed(rng), None
         train_estimator(
             self,
             model,

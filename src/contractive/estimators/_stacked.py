@@ -266,7 +266,8 @@ class StackedAutoencoder(BaseAutoencoder):
         if going_on:  # with the layers that a callback kept from being trained, too
             old = [layer.set_params(warm_start=True) for layer in self.layers_]
             return rows, weights, old + fresh[len(old) :]
-        self._seed, self.history_, self._optimizer_state = draw_seed(rng), [], None
+        self.history_: list[EpochRecord] = []
+        self._seed, self._optimizer_state = draw_seed(rng), None
         return rows, weights, fresh
 
     def _train_layer(

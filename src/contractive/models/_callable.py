@@ -54,7 +54,7 @@ class CallableAutoEncoder(Model):
     sizes: tuple[int, int] = eqx.field(static=True)
     loss: str = eqx.field(static=True, default="squared_error")
 
-    def __check_init__(self):
+    def __check_init__(self) -> None:
         _ = self.reconstruction_loss
 
     @property

@@ -51,7 +51,7 @@ class AutoEncoder(Model):
     loss: str = eqx.field(static=True, default="squared_error")
     output: ActivationChoice | None = eqx.field(static=True, default=None)
 
-    def __check_init__(self):
+    def __check_init__(self) -> None:
         _ = self.nonlinearity, self.reconstruction_loss, self.output_nonlinearity
 
     @property

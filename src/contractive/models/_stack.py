@@ -35,7 +35,7 @@ class Stack(Model):
 
     layers: tuple[Model, ...]
 
-    def __check_init__(self):
+    def __check_init__(self) -> None:
         if not self.layers:
             raise ValueError("`layers` must hold at least one auto-encoder; got none.")
         for number, (below, above) in enumerate(zip(self.layers[:-1], self.layers[1:], strict=True), 2):

@@ -46,7 +46,7 @@ class RowReader(abc.ABC):
     dtype: np.dtype
     ndim = 2
     image_shape: tuple[int, ...] | None = None
-    read_ahead = 1
+    read_ahead: int = 1
 
     @abc.abstractmethod
     def read(self, start: int, stop: int) -> np.ndarray:
@@ -125,6 +125,10 @@ class ArrayRows(RowReader):
         array: of shape (n_rows, n_features), both >= 1.
         place: where a row is, in words; None for its number.
     """
+
+    name: str
+    shape: tuple[int, int]
+    dtype: np.dtype
 
     def __init__(self, name: str, array: np.ndarray, place: Callable[[int], str] | None = None):
         self.name, self.shape, self.dtype = name, (array.shape[0], array.shape[1]), array.dtype

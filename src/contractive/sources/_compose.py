@@ -24,6 +24,10 @@ class Shards(RowReader):
         ValueError: if they are not all of one width and one dtype; the message names the first that differs.
     """
 
+    name: str
+    shape: tuple[int, int]
+    dtype: np.dtype
+
     def __init__(self, name: str, readers: Sequence[RowReader]):
         first = readers[0]
         for reader in readers:

@@ -1,5 +1,6 @@
 """One update, and the jitted scan of it over a chunk of minibatches gathered by index."""
 
+from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any, NamedTuple
 
@@ -261,6 +262,6 @@ def steps_of_chunk(
     return jax.lax.fori_loop(start, stop, step, state)
 
 
-run_chunk = jax.jit(
+run_chunk: Callable[..., TrainingState] = jax.jit(
     steps_of_chunk, static_argnames="transformation", donate_argnames="state", compiler_options=COMPILER_OPTIONS
 )
