@@ -32,7 +32,8 @@ class ContractiveClassifier(BaseClassifier):
         input_dropout: likewise of the entries of x.
         max_norm: the largest Euclidean norm of a unit's incoming weights, > 0; None for no limit.
         contraction: lambda >= 0 of what `penalty` names, kept on during fine-tuning, on all rows.
-        penalty, n_probes: as for `ContractiveAutoencoder`; for several layers "hutchinson" is the affordable one.
+        penalty: as for `ContractiveAutoencoder`; for several layers "hutchinson" is the affordable one.
+        n_probes: likewise.
         weight_decay: coefficient >= 0 of the sum of the squared weights, output layer included, not halved.
         smoothness: None, or "spectral": the mean over all rows of KL(o(x) || o(x + r d)) is added, with d the direction
             in which the output changes most, found by power iteration.

@@ -22,7 +22,9 @@ class CheckedRows(RowReader):
     Args:
         reader: the rows.
         min_rows: the least number of rows.
-        unit_interval, uint8_scale, largest: as for `check_rows`.
+        unit_interval: as for `check_rows`.
+        uint8_scale: likewise.
+        largest: likewise.
 
     Raises:
         ValueError: if there are too few rows.

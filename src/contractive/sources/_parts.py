@@ -26,7 +26,10 @@ class PartedFile:
 
     Args:
         path: the file to make or replace; its folder must exist.
-        n_rows, n_columns, dtype, names: as for `open_writer`.
+        n_rows: as for `open_writer`.
+        n_columns: likewise.
+        dtype: likewise.
+        names: likewise.
 
     Raises:
         ImportError: if pyarrow is not installed, for .parquet.
