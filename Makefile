@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test test-all coverage lint types check bench reproduce-quick dist clean
+.PHONY: help demo test test-all coverage lint types docs check bench reproduce-quick dist clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -13,7 +13,7 @@ demo: .venv/.runtime ## train the tutorial's contractive auto-encoder on MNIST i
 test: .venv/.test ## the tests that take less than a few minutes together
 	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m "not slow"
 
-test-all: .venv/.test ## every test
+test-all: .venv/.release ## every test
 	$(BIN)/python -m pytest -q -n 2 --dist worksteal
 
 coverage: .venv/.dev ## which lines of the package the fast tests do not run
@@ -29,7 +29,10 @@ lint: .venv/.dev ## style and formatting
 types: .venv/.dev ## static types of the package, its tests and its tools
 	$(BIN)/pyright
 
-check: lint types test ## what the continuous integration runs
+docs: .venv/.dev ## the documentation as a site, in site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+check: lint types docs test ## what the continuous integration runs
 
 bench: .venv/.runtime ## speed against the peers, side by side; makes their environments itself
 	$(BIN)/python benchmarks/speed/run.py && $(BIN)/python benchmarks/speed/deep.py
@@ -41,7 +44,7 @@ dist: .venv/.release ## sdist, wheel, bill of materials and licences of all depe
 	$(BIN)/python tools/release.py dist
 
 clean: ## remove the environment and everything that was made
-	rm -rf .venv runs dist benchmarks/speed/.envs
+	rm -rf .venv runs dist site benchmarks/speed/.envs
 
 .venv/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "contractive needs Python 3.11 or newer; got %s. Set PYTHON=/path/to/python3.11" % sys.version.split()[0])'
