@@ -180,6 +180,17 @@ def test_the_table_of_lambdas_is_what_was_measured():
     assert f"the best is λ = {best_with_noise['contraction']:g};" in text
 
 
+def test_the_methods_that_others_are_sent_to_are_there():
+    text = (ROOT / "docs" / "coming-from.md").read_text()
+    methods = set(re.findall(r"`-?\(?(\w+)\([XH]\)", "".join(line.split(" | ")[1] for line in table_lines(text))))
+    assert methods >= {"transform", "jacobian", "inverse_transform", "score_samples", "contraction_norm"}
+    assert [name for name in methods if not hasattr(contractive.ContractiveAutoencoder, name)] == []
+
+
+def table_lines(text: str) -> list[str]:
+    return [line for line in text.splitlines() if line.startswith("| `")]
+
+
 @pytest.mark.slow
 def test_the_block_of_several_processes_runs_in_two(tmp_path: Path):
     with socket.socket() as free:
