@@ -27,7 +27,8 @@ class Reading(griffe.Extension):
 
 def initializer(cls: griffe.Class) -> griffe.Function:
     """What is called to make an object of the class: its own annotated fields, in order."""
-    fields = [member for member in cls.members.values() if isinstance(member, griffe.Attribute) and member.annotation]
+    attributes = [member for member in cls.members.values() if isinstance(member, griffe.Attribute)]
+    fields = [attribute for attribute in attributes if attribute.annotation and "property" not in attribute.labels]
     keyword = griffe.ParameterKind.positional_or_keyword
     parameters = [griffe.Parameter("self", kind=keyword)]
     for field in fields:

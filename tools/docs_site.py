@@ -62,7 +62,7 @@ def relinked(target: str, page: str) -> str:
 
 def examples() -> str:
     """A page with every example: what its docstring says, and its code."""
-    parts = ["# Examples\n\nEach runs by itself, at toy size with `--rows 400 --epochs 2`.\n"]
+    parts = ["# Examples\n\nEach runs by itself; `--help` says how large it is made.\n"]
     for path in sorted((ROOT / "examples").glob("*.py")):
         code = path.read_text()
         summary = (ast.get_docstring(ast.parse(code)) or path.stem).splitlines()[0]
