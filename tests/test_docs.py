@@ -226,6 +226,10 @@ def test_the_site_builds_without_a_warning_and_loads_nothing_from_elsewhere(tmp_
     pages = {str(page.relative_to(tmp_path / "site")): page.read_text() for page in tmp_path.rglob("site/**/*.html")}
     assert {"index.html", "examples.html", "command-line.html", "benchmarks/papers.html"} < pages.keys()
     assert {page: _EXTERNAL.findall(text) for page, text in pages.items() if _EXTERNAL.search(text)} == {}
+    for module, names in public_names().items():
+        page = pages[f"api/{module or 'contractive'}.html"]
+        mark = f'id="contractive.{module}.' if module else "#contractive."
+        assert [name for name in names if not re.search(rf'{re.escape(mark)}(\w+\.)?{name}"', page)] == [], module
     assert "--checkpoint-every" in pages["command-line.html"]
     assert "Parzen log-likelihood" in pages["benchmarks/papers.html"]
     for path in (ROOT / "examples").glob("*.py"):
