@@ -4,11 +4,11 @@ import ast
 import json
 import os
 import re
+import resource
 import shlex
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -211,7 +211,7 @@ def test_the_block_of_several_processes_runs_in_two(tmp_path: Path):
 @pytest.mark.slow
 def test_the_site_builds_without_a_warning_and_loads_nothing_from_elsewhere(tmp_path: Path):
     pytest.importorskip("mkdocs", reason="mkdocs is not installed: pip install contractive[docs]")
-    began = time.monotonic()
+    began = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
     finished = subprocess.run(
         [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path / "site")],
         cwd=ROOT,
@@ -222,7 +222,9 @@ def test_the_site_builds_without_a_warning_and_loads_nothing_from_elsewhere(tmp_
     )
     assert finished.returncode == 0, finished.stderr
     assert "WARNING" not in finished.stderr
-    assert time.monotonic() - began < 60
+    assert (
+        resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - began < 60
+    )  # seconds; its own, on a busy machine, too
     pages = {str(page.relative_to(tmp_path / "site")): page.read_text() for page in tmp_path.rglob("site/**/*.html")}
     assert {"index.html", "examples.html", "command-line.html", "benchmarks/papers.html"} < pages.keys()
     assert {page: _EXTERNAL.findall(text) for page, text in pages.items() if _EXTERNAL.search(text)} == {}
