@@ -3,7 +3,7 @@
 from ._base import DenseLayer, Forward, Model
 from ._callable import CallableAutoEncoder, wrap_callables
 from ._classifier import Classifier
-from ._dense import AutoEncoder, initialize
+from ._dense import AutoEncoder, dense_layers, initialize
 from ._stack import Stack
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "Forward",
     "Model",
     "Stack",
+    "dense_layers",
     "initialize",
     "wrap_callables",
 ]

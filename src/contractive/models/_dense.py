@@ -12,7 +12,7 @@ from ..losses import LOSSES, Loss
 from ._base import DenseLayer, Model
 from ._stack import Stack
 
-__all__ = ["AutoEncoder", "initialize"]
+__all__ = ["AutoEncoder", "dense_layers", "initialize"]
 
 ActivationChoice = str | Callable[[Array], Array]
 
@@ -176,6 +176,19 @@ def initialize(
             )
         )
     return layers[0] if len(layers) == 1 else Stack(tuple(layers))
+
+
+def dense_layers(model: Model) -> list[AutoEncoder]:
+    """The one-layer auto-encoders that a dense model consists of, the one next to the input first.
+
+    Raises:
+        TypeError: if a part is something else.
+    """
+    if isinstance(model, Stack):
+        return [layer for part in model.layers for layer in dense_layers(part)]
+    if not isinstance(model, AutoEncoder):
+        raise TypeError(f"the model must consist of dense layers; got {type(model).__name__}.")
+    return [model]
 
 
 def draw_weight(

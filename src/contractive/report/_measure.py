@@ -10,9 +10,8 @@ from .._validation import check_count
 from ..batched import map_rows
 from ..estimators import BaseAutoencoder, DenoisingAutoencoder
 from ..geometry import NeighborContraction, contraction_curve, lipschitz_bound, max_tangents, neighbor_contraction
-from ..models import Model
+from ..models import Model, dense_layers
 from ..sources import RowReader
-from ._playground import dense_layers
 
 __all__ = ["Measured", "Sample", "draw_sample", "measure"]
 

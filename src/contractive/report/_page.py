@@ -14,11 +14,12 @@ import numpy as np
 from .._files import write_atomically
 from ..estimators import BaseAutoencoder
 from ..geometry import max_tangents, spectrum_summary
+from ..models import dense_layers
 from ..plots import ImageShape, picture_shape
 from ._charts import Chart, Line, histogram, line_chart
 from ._measure import N_TANGENTS, Measured, Sample, draw_sample, measure
 from ._pictures import thumbnails
-from ._playground import MAX_WEIGHTS, dense_layers, describe_model
+from ._playground import MAX_WEIGHTS, describe_model
 from ._words import (
     About,
     describe_training,

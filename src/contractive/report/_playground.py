@@ -5,25 +5,12 @@ from typing import Any
 
 import numpy as np
 
-from ..models import AutoEncoder, Model, Stack
+from ..models import Model, dense_layers
 
-__all__ = ["MAX_WEIGHTS", "describe_model", "dense_layers"]
+__all__ = ["MAX_WEIGHTS", "describe_model"]
 
 MAX_WEIGHTS = 1 << 22
 """The most weights that a page carries: 16 MiB, of which base64 makes 22."""
-
-
-def dense_layers(model: Model) -> list[AutoEncoder]:
-    """The one-layer auto-encoders that a dense model consists of, the one next to the input first.
-
-    Raises:
-        TypeError: if a part is something else.
-    """
-    if isinstance(model, Stack):
-        return [layer for part in model.layers for layer in dense_layers(part)]
-    if not isinstance(model, AutoEncoder):
-        raise TypeError(f"the model must consist of dense layers; got {type(model).__name__}.")
-    return [model]
 
 
 def describe_model(model: Model) -> tuple[dict[str, Any], str]:
@@ -43,6 +30,7 @@ def describe_model(model: Model) -> tuple[dict[str, Any], str]:
 
     Example:
         >>> import jax.numpy as jnp
+        >>> from contractive.models import AutoEncoder
         >>> description, _ = describe_model(AutoEncoder(jnp.ones((2, 3)), jnp.zeros(2), jnp.zeros(3)))
         >>> description["decoder"][0]["transposed"], description["n_floats"]
         (True, 11)

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..estimators import BaseAutoencoder, plain_parameters
+from ..models import dense_layers
 from ._measure import Measured, Sample
-from ._playground import dense_layers
 
 __all__ = [
     "About",
