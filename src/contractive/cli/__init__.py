@@ -12,6 +12,7 @@ import typer
 from .. import __version__
 from ._classify import classify
 from ._encode import encode, score
+from ._export import export
 from ._inspect import inspect
 from ._interrupts import Interrupted, Terminated
 from ._predict import predict, sample
@@ -90,7 +91,7 @@ def _root(
         raise typer.Exit(_WRONG_INPUT)
 
 
-for _command in (train, resume, classify, predict, encode, score, sample, inspect, report, reproduce):
+for _command in (train, resume, classify, predict, encode, score, sample, inspect, report, export, reproduce):
     app.command()(_command)
 
 

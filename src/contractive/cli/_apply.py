@@ -40,25 +40,25 @@ def load_autoencoder(run: Path, remedy: str = "") -> Any:
     return estimator
 
 
-def check_out(out: Path, overwrite: bool, endings: tuple[str, ...] = (".npy",)) -> None:
+def check_out(out: Path, overwrite: bool, endings: tuple[str, ...] = (".npy",), option: str = "--out") -> None:
     """Refuse a file to make that has another ending, or that is there and is not to be replaced.
 
     Raises:
         FileExistsError, ValueError: for these two.
     """
     if out.suffix not in endings:
-        raise ValueError(f"`--out` must end in {' or '.join(endings)}; got {str(out)!r}.")
-    check_free(out, overwrite)
+        raise ValueError(f"`{option}` must end in {' or '.join(endings)}; got {str(out)!r}.")
+    check_free(out, overwrite, option)
 
 
-def check_free(out: Path, overwrite: bool) -> None:
+def check_free(out: Path, overwrite: bool, option: str = "--out") -> None:
     """Refuse a file to make that is there and is not to be replaced.
 
     Raises:
         FileExistsError: for that.
     """
     if out.exists() and not overwrite:
-        raise FileExistsError(f"{str(out)!r} exists; choose another --out or pass --overwrite to replace it.")
+        raise FileExistsError(f"{str(out)!r} exists; choose another {option} or pass --overwrite to replace it.")
 
 
 def keep_freed_memory() -> None:

@@ -33,6 +33,7 @@ __all__ = [
     "OptimizerName",
     "Overwrite",
     "PICTURE_SIZE",
+    "Part",
     "PenaltyName",
     "Preset",
     "ProcessId",
@@ -144,6 +145,14 @@ class Preset(StrEnum):
     """Named settings; `presets.PRESETS`."""
 
     tutorial = "tutorial"
+
+
+class Part(StrEnum):
+    """What an exported file computes; `export.PARTS`."""
+
+    all = "all"
+    encoder = "encoder"
+    decoder = "decoder"
 
 
 class BadRows(StrEnum):

@@ -8,6 +8,7 @@ from ._contractive import ContractiveAutoencoder
 from ._contractive_classifier import ContractiveClassifier
 from ._denoising import DenoisingAutoencoder
 from ._describe import plain_parameters
+from ._fitted import Fitted, fitted
 from ._labels import draw_evenly, is_unlabeled, known_labels
 from ._loading import ESTIMATORS, load, load_checkpoint, make_estimator
 from ._manifold_tangent import ManifoldTangentClassifier
@@ -26,6 +27,7 @@ __all__ = [
     "ContractiveAutoencoder",
     "ContractiveClassifier",
     "DenoisingAutoencoder",
+    "Fitted",
     "FrozenEstimator",
     "ManifoldTangentClassifier",
     "Snapshot",
@@ -33,6 +35,7 @@ __all__ = [
     "TangentNeighborsClassifier",
     "TangentProgress",
     "draw_evenly",
+    "fitted",
     "is_unlabeled",
     "known_labels",
     "load",
