@@ -65,7 +65,7 @@ ENVIRONMENTS: dict[str, Environment] = {
         needs_openblas=True,
     ),
     "torch": Environment(
-        requirements=("torch==2.13.0", "numpy==2.4.6"),
+        requirements=("torch==2.13.0", "numpy==2.4.6", "safetensors==0.8.0"),
         needs_compiler=True,
     ),
     "keras": Environment(requirements=("keras==3.15.1", "jax==0.10.2", "numpy==2.4.6")),
