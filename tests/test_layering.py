@@ -9,7 +9,7 @@ import contractive
 ORDER = """
     _typing _files _validation presets activations corruption losses models batched jacobian penalties objectives
     geometry sampling native datasets sources serialization training supervised distributed estimators plots runs report
-    export cli
+    export tracking cli
 """.split()
 HOMES = {
     "sklearn": {"datasets", "estimators"},
@@ -21,10 +21,12 @@ HOMES = {
     "jinja2": {"report"},
     "pyarrow": {"sources"},
     "onnx": {"export"},
+    "tensorboardX": {"tracking"},
+    "mlflow": {"tracking"},
 }
 FORBIDDEN = {"pickle", "marshal", "dill", "cloudpickle", "joblib", "shelve"}
 # Modules in which an import may wait inside a function, because it is heavy.
-LATE = {"plots", "runs", "datasets", "sources", "export", "cli"}
+LATE = {"plots", "runs", "datasets", "sources", "export", "tracking", "cli"}
 ONLY = {"plots": {"plots", "_typing", "_files", "_validation"}}
 PACKAGE = Path(contractive.__file__).parent
 

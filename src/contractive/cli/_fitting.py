@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import typer
@@ -16,9 +18,10 @@ if TYPE_CHECKING:
     from ..distributed import Group
     from ..runs import Every, RunFolder
     from ..sources import RowSource
+    from ..tracking import Tracker
     from ..training import EpochRecord, Progress
 
-__all__ = ["SIGNALS", "Saving", "draw", "finish", "fit_into"]
+__all__ = ["SIGNALS", "Saving", "draw", "finish", "fit_into", "make_trackers"]
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 """Ctrl-C, and what comes before a machine is taken away."""
@@ -58,6 +61,7 @@ def fit_into(
     requests: Requests,
     saving: Saving,
     group: Group | None = None,
+    trackers: Sequence[Tracker] = (),
 ) -> None:
     """Train, show how it goes, and write down each finished epoch, and checkpoints.
 
@@ -68,6 +72,7 @@ def fit_into(
         requests: signals that have come.
         saving: how the run is saved.
         group: the processes that train together, of which this is the one that writes, or None.
+        trackers: hear what happens, too.
 
     Raises:
         Interrupted: after Ctrl-C, with what the folder holds.
@@ -83,7 +88,10 @@ def fit_into(
         folder, every=saving.every, keep=saving.keep, complain=lambda line: typer.echo(f"contractive: {line}", err=True)
     )
     try:
-        with display(total, n_rows) as show:
+        with ExitStack() as watched:
+            show = watched.enter_context(display(total, n_rows))
+            for tracker in trackers:
+                watched.enter_context(tracker)
 
             def follow(estimator: Any, event: Progress | EpochRecord) -> None:
                 n_epochs = len(estimator.history_)
@@ -97,7 +105,7 @@ def fit_into(
                 show(event)
                 requests.check()
 
-            estimator.set_params(callbacks=[follow]).fit(source.rows)
+            estimator.set_params(callbacks=[*trackers, follow]).fit(source.rows)
         folder.write_model(estimator.save)  # early stopping may have gone back to better weights
     except KeyboardInterrupt as interrupt:
         checkpoints.close()
@@ -117,6 +125,32 @@ def fit_into(
         raise type(error)(f"{error} {held}.") from error
     finally:
         checkpoints.close()
+
+
+def make_trackers(
+    tensorboard: Path | None, mlflow: str | None, image_shape: tuple[int, ...] | None, name: str
+) -> list[Tracker]:
+    """What hears of a training besides its run folder; nothing is written yet.
+
+    Args:
+        tensorboard: the folder of event files, or None.
+        mlflow: the server, or None.
+        image_shape: of a filter's picture, or None.
+        name: of the run.
+
+    Raises:
+        ImportError: if a package is missing.
+    """
+    if tensorboard is None and mlflow is None:
+        return []
+    from ..tracking import MLflowCallback, TensorBoardCallback
+
+    made: list[Tracker] = []
+    if tensorboard is not None:
+        made.append(TensorBoardCallback(tensorboard, image_shape=image_shape))
+    if mlflow is not None:
+        made.append(MLflowCallback(mlflow, run_name=name, image_shape=image_shape))
+    return made
 
 
 def draw(folder: RunFolder, estimator: Any, shape: tuple[int, ...] | None) -> None:

@@ -11,7 +11,7 @@ import typer
 
 from .. import __version__
 from ._data import Given, in_memory, open_given, read_size
-from ._fitting import SIGNALS, Saving, draw, finish, fit_into
+from ._fitting import SIGNALS, Saving, draw, finish, fit_into, make_trackers
 from ._interrupts import deferred_requests
 from ._options import (
     DATA,
@@ -45,10 +45,11 @@ __all__ = ["train"]
 
 _NOT_PARAMETERS = frozenset(
     "data out model layer_model preset config image_shape array columns bad_rows memory report overwrite "
-    "checkpoint_every keep_checkpoints read_ahead distributed coordinator processes process_id".split()
+    "checkpoint_every keep_checkpoints read_ahead distributed coordinator processes process_id "
+    "tensorboard mlflow".split()
 )
 
-_MODEL, _PENALTY, _DENOISING, _STACK, _TRAINING, _STOPPING, _FILES = (
+_MODEL, _PENALTY, _DENOISING, _STACK, _TRAINING, _STOPPING, _FILES, _TRACKING = (
     "Model",
     "Penalties",
     "Denoising (dae)",
@@ -56,6 +57,7 @@ _MODEL, _PENALTY, _DENOISING, _STACK, _TRAINING, _STOPPING, _FILES = (
     "Training",
     "Early stopping",
     "Data and files",
+    "Tracking",
 )
 
 
@@ -276,6 +278,24 @@ def train(
     coordinator: Coordinator = None,
     processes: Processes = None,
     process_id: ProcessId = None,
+    tensorboard: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Write each epoch's numbers, filters and weights there, for TensorBoard.",
+            show_default=False,
+            rich_help_panel=_TRACKING,
+        ),
+    ] = None,
+    mlflow: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URI",
+            help="Tell this MLflow server of parameters, numbers and the model, http://localhost:5000 say.",
+            show_default=False,
+            rich_help_panel=_TRACKING,
+        ),
+    ] = None,
     overwrite: Annotated[
         bool,
         typer.Option("--overwrite", help="Replace an older run folder of that name.", rich_help_panel=_FILES),
@@ -308,6 +328,7 @@ def train(
     source = in_memory(open_given(given), estimator, read_size("--memory", memory), distributed or streamed, read_ahead)
     streamed = isinstance(source.rows, RowReader)
     shape = read_image_shape(image_shape, source.n_features, source.image_shape)
+    trackers = make_trackers(tensorboard, mlflow, shape, out.resolve().name)
     place = {"coordinator": coordinator, "processes": processes, "process_id": process_id}
     group = joined(out, distributed=distributed, **place)
     with deferred_requests(*SIGNALS) as requests, group or nullcontext():  # from the first file on: none is left behind
@@ -317,7 +338,7 @@ def train(
         try:
             job = config_of(source, given, image_shape, estimator, __version__, streamed=streamed)
             folder.write_config(job)
-            fit_into(folder, estimator, source, requests, saving, group)
+            fit_into(folder, estimator, source, requests, saving, group, trackers)
             draw(folder, estimator, shape)
         finally:
             folder.discard()

@@ -7,7 +7,7 @@ from ._base_classifier import BaseClassifier
 from ._contractive import ContractiveAutoencoder
 from ._contractive_classifier import ContractiveClassifier
 from ._denoising import DenoisingAutoencoder
-from ._describe import plain_parameters
+from ._describe import model_arrays, plain_parameters
 from ._fitted import Fitted, fitted
 from ._labels import draw_evenly, is_unlabeled, known_labels
 from ._loading import ESTIMATORS, load, load_checkpoint, make_estimator
@@ -41,6 +41,7 @@ __all__ = [
     "load",
     "load_checkpoint",
     "make_estimator",
+    "model_arrays",
     "plain_parameters",
     "snapshot",
 ]
