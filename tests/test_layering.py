@@ -9,7 +9,7 @@ import contractive
 ORDER = """
     _typing _files _validation presets activations corruption losses models batched jacobian penalties objectives
     geometry sampling native datasets sources serialization training supervised distributed estimators plots runs report
-    export tracking cli
+    export tracking doctor cli
 """.split()
 HOMES = {
     "sklearn": {"datasets", "estimators"},
@@ -26,7 +26,7 @@ HOMES = {
 }
 FORBIDDEN = {"pickle", "marshal", "dill", "cloudpickle", "joblib", "shelve"}
 # Modules in which an import may wait inside a function, because it is heavy.
-LATE = {"plots", "runs", "datasets", "sources", "export", "tracking", "cli"}
+LATE = {"plots", "runs", "datasets", "sources", "export", "tracking", "doctor", "cli"}
 ONLY = {"plots": {"plots", "_typing", "_files", "_validation"}}
 PACKAGE = Path(contractive.__file__).parent
 

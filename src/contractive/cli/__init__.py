@@ -11,6 +11,7 @@ import typer
 
 from .. import __version__
 from ._classify import classify
+from ._doctor import doctor
 from ._encode import encode, score
 from ._export import export
 from ._inspect import inspect
@@ -26,7 +27,6 @@ __all__ = ["app", "main", "run"]
 app: typer.Typer = typer.Typer(
     name="contractive",
     help="Features that ignore noise: train contractive auto-encoders and use what they learned.",
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -91,7 +91,7 @@ def _root(
         raise typer.Exit(_WRONG_INPUT)
 
 
-for _command in (train, resume, classify, predict, encode, score, sample, inspect, report, export, reproduce):
+for _command in (train, resume, classify, predict, encode, score, sample, inspect, report, export, reproduce, doctor):
     app.command()(_command)
 
 
