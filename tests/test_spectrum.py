@@ -79,14 +79,15 @@ def test_random_weights_are_the_flattest():
     np.testing.assert_allclose(map_spectra(model, rows(), N_VALUES), exact(model, rows()), rtol=1e-3)
 
 
+@pytest.mark.parametrize("seed", range(4))  # whatever rounding errors are left of exhausted directions
 @pytest.mark.parametrize("times", [7, 170])
-def test_more_equal_values_than_a_block_has_directions(times: int):
+def test_more_equal_values_than_a_block_has_directions(times: int, seed: int):
     size = 170
-    left, right = (np.linalg.qr(RNG(seed).normal(size=(size, size)))[0] for seed in (0, 1))
+    left, right = (np.linalg.qr(RNG(2 * seed + side).normal(size=(size, size)))[0] for side in (0, 1))
     weight = (left * np.r_[np.full(times, 4.0), 2 * 0.9 ** np.arange(size - times)]) @ right
     model = AutoEncoder(jnp.asarray(weight.astype(np.float32)), jnp.zeros(size), jnp.zeros(size), activation="linear")
     assert suits(model, 7)
-    np.testing.assert_allclose(map_spectra(model, np.ones((1, size), np.float32), 7), 4, rtol=1e-3)
+    np.testing.assert_allclose(map_spectra(model, np.ones((1, size), np.float32), 7), 4, rtol=1e-5)
 
 
 def test_doubles_are_computed_in_doubles(x64):

@@ -33,6 +33,8 @@ _BLOCK = 5  # directions in a block of the Krylov space
 _MORE_STEPS = 4  # than values
 _MOST_VALUES = 20  # beyond, the small eigenproblem is the dear part
 _NOISE = 1e-4
+_EXHAUSTED = 100  # rounding errors of a block's image, of which no more than these is left
+_WHOLE = 1 - 1e-4  # of the length of a direction
 _MAX_FLOATS = 1 << 20  # in the Krylov spaces of a thread: of more rows they leave the processor's cache
 _DIGITS = 4096  # rounding errors of the largest square that a square must exceed for 1e-3 of itself
 
@@ -145,10 +147,14 @@ def _leading(
         block = _whitened(block + _NOISE * np.roll(prepared.noise, step, axis=1) * slopes)
         # Again, as where little was left of a direction, much of it is rounding errors.
         block -= (block @ _transposed(basis[:, :held])) @ basis[:, :held]
+        shorter = np.linalg.norm(block, axis=2).min(axis=1) < _WHOLE
+        if shorter.any():  # else values would be too small by what their directions have lost
+            block[shorter] = _whitened(block[shorter])
         basis[:, held:holds] = block
         image = ((block * slopes).reshape(-1, n_hidden) @ prepared.gram).reshape(block.shape) * slopes
         ritz[:, held:holds, :holds] = image @ _transposed(basis[:, :holds])
         rest = image - ritz[:, held:holds, :holds] @ basis[:, :holds]
+        rest *= _largest(rest) > _EXHAUSTED * np.finfo(rest.dtype).eps * _largest(image)  # not only rounding errors
     largest = _largest(ritz)
     ritz /= largest
     before = len(ritz[0]) - 2 * _BLOCK
