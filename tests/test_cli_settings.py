@@ -207,6 +207,8 @@ def test_every_parameter_is_an_option_and_nothing_else_is():
         "coordinator",
         "processes",
         "process_id",
+        "tensorboard",
+        "mlflow",
     }
     assert set(inspect.signature(train).parameters) - others == set(TYPED)
     assert set().union(*(parameters_of(name) for name, _ in MODELS.values())) == set(TYPED)

@@ -22,6 +22,7 @@ from contractive import ContractiveClassifier, StackedAutoencoder
 from contractive.datasets import load_digits
 from contractive.plots import tile_rows
 from contractive.tracking import MLflowCallback, TensorBoardCallback
+from contractive.tracking._events import filters
 from toys import Convolution, X, small
 
 pytestmark = pytest.mark.usefixtures("quickly_compiled")
@@ -107,6 +108,13 @@ def test_an_encoder_of_ones_own_has_histograms_and_no_filters(tmp_path: Path):
     found = read_events(tmp_path / "events")
     assert "filters" not in found
     assert any(tag.startswith("weights/leaf") for tag in found)
+
+
+@pytest.mark.parametrize(
+    "names", [["autoencoder.leaf0", "output.weight"], ["0.leaf0", "1.weight"], ["output.weight"], []]
+)
+def test_what_is_not_next_to_the_input_is_no_filter(names: list[str]):
+    assert filters({name: np.ones((3, 64)) for name in names}, None) is None
 
 
 def test_a_folder_that_cannot_be_made_costs_a_line_and_no_training(tmp_path: Path):

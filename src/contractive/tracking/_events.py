@@ -84,5 +84,6 @@ def weights_of(estimator: Any) -> dict[str, np.ndarray]:
 
 def filters(weights: dict[str, np.ndarray], image_shape: ImageShape | None) -> np.ndarray | None:
     """The picture of the first hundred filters; None where the encoder does not begin with a dense layer."""
-    first = next((array for name, array in weights.items() if name.rpartition(".")[2] == "weight"), None)
-    return None if first is None else tile_rows(first, image_shape)
+    name, first = next(iter(weights.items()), ("", None))  # the array next to the input
+    is_dense = name.rpartition(".")[2] == "weight" and name != "output.weight"
+    return tile_rows(first, image_shape) if is_dense and first is not None else None
