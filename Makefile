@@ -17,10 +17,7 @@ test-all: .venv/.release ## every test
 	$(BIN)/python -m pytest -q -n 2 --dist worksteal
 
 coverage: .venv/.dev ## which lines of the package the fast tests do not run
-	rm -f .coverage*
-	$(BIN)/coverage run -m pytest -q -n 2 --dist worksteal -m "not slow"
-	$(BIN)/coverage combine --quiet
-	$(BIN)/coverage report
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m "not slow" --cov --cov-report=term
 
 lint: .venv/.dev ## style and formatting
 	$(BIN)/ruff check .
