@@ -10,12 +10,15 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from matplotlib.figure import Figure
 
 from contractive import ContractiveAutoencoder, load_mnist
+from contractive.plots import draw_rows
 
 parser = argparse.ArgumentParser(description="Train a convolutional contractive auto-encoder on MNIST.")
 parser.add_argument("--rows", type=int, default=2000, help="pictures to train on")
 parser.add_argument("--epochs", type=int, default=10, help="how often to go through them")
+parser.add_argument("--out", default="convolutional_mnist.png", help="the picture to write")
 options, _ = parser.parse_known_args()
 
 # %% Digits: bytes of shape (n, 784), which the estimator reads as pixels k / 256.
@@ -47,6 +50,7 @@ class Encoder(eqx.Module):
 
 # %% Without contraction and with it. One random probe an example estimates ||dh/dx||_F^2 of any encoder cheaply; the
 # decoder is affine, as none is given.
+shown = {"test digits": X_test / 256, "with noise": X_noisy / 256}
 for contraction in (0.0, 0.1):
     cae = ContractiveAutoencoder(
         encoder=Encoder(jax.random.key(0)),
@@ -66,3 +70,13 @@ for contraction in (0.0, 0.1):
     print(f"  reconstruction error of test digits  {-cae.score(X_test):7.2f} nats")
     print(f"  Jacobian norm at test digits         {cae.contraction_norm(X_test[:200]).mean():7.2f}")
     print(f"  noise moves the code by              {moved / spread:7.2f} of its spread")
+    title = (
+        f"contraction {contraction}, from the noisy ones; noise moves the code by {moved / spread:.2f} of its spread"
+    )
+    shown[title] = cae.reconstruct(X_noisy)
+
+# %% One digit a column.
+figure = Figure(figsize=(10, 5), layout="constrained")
+for ax, (title, rows) in zip(figure.subplots(len(shown)), shown.items(), strict=True):
+    draw_rows(rows[:14], ax=ax, n_columns=14, scale="unit", title=title)
+figure.savefig(options.out, dpi=120)

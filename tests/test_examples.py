@@ -1,4 +1,4 @@
-"""Every example runs to its end at toy size, in a process of its own, without a warning."""
+"""Every example runs to its end at toy size, in a process of its own, without a warning, and draws its picture."""
 
 import os
 import re
@@ -7,14 +7,19 @@ import sys
 from pathlib import Path
 
 import pytest
+from matplotlib.image import imread
 
 from toys import QUICK_FLAGS
 
 EXAMPLES = sorted(Path(__file__).parents[1].glob("examples/*.py"))
-TOY = ["--rows", "40", "--epochs", "2"]
+TOY = ["--rows", "40", "--epochs", "2", "--seeds", "1", "--out", "picture.png"]
+QUICK = {"convolutional_mnist"}
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "example",
+    [pytest.param(path, id=path.stem, marks=[] if path.stem in QUICK else pytest.mark.slow) for path in EXAMPLES],
+)
 def test_example_runs_at_toy_size(example: Path, tmp_path: Path):
     finished = subprocess.run(
         [sys.executable, "-W", "error", str(example), *TOY],
@@ -28,6 +33,11 @@ def test_example_runs_at_toy_size(example: Path, tmp_path: Path):
     numbers = [float(number) for number in re.findall(r"-?\d+\.\d+", finished.stdout)]
     assert len(numbers) >= 4, finished.stdout
     assert not re.search(r"\b(nan|inf)\b", finished.stdout, re.IGNORECASE), finished.stdout
+    assert [path.name for path in tmp_path.iterdir()] == ["picture.png"]
+    picture = imread(tmp_path / "picture.png")
+    assert picture.shape[0] >= 400
+    assert picture.shape[1] >= 800
+    assert picture[..., :3].std() > 0.05  # not a blank sheet
 
 
 def test_examples_are_short_cells_under_one_heading():
