@@ -24,8 +24,7 @@ options, _ = parser.parse_known_args()
 # %% Digits: bytes of shape (n, 784), which the estimator reads as pixels k / 256.
 (X, _), _, (X_test, _) = load_mnist()
 X, X_test = X[: options.rows], X_test[:1000]
-noise = np.random.default_rng(0).normal(0, 25, X_test.shape)
-X_noisy = np.clip(X_test + noise, 0, 255).astype(np.uint8)
+X_noisy = np.clip(X_test + np.random.default_rng(0).normal(0, 25, X_test.shape), 0, 255).astype(np.uint8)
 
 
 # %% An encoder is a function of one example: 784 pixels in, the code out. Its arrays are trained from where they are.
@@ -70,9 +69,7 @@ for contraction in (0.0, 0.1):
     print(f"  reconstruction error of test digits  {-cae.score(X_test):7.2f} nats")
     print(f"  Jacobian norm at test digits         {cae.contraction_norm(X_test[:200]).mean():7.2f}")
     print(f"  noise moves the code by              {moved / spread:7.2f} of its spread")
-    title = (
-        f"contraction {contraction}, from the noisy ones; noise moves the code by {moved / spread:.2f} of its spread"
-    )
+    title = f"contraction {contraction}, from the noisy ones: the code moves by {moved / spread:.2f} of its spread"
     shown[title] = cae.reconstruct(X_noisy)
 
 # %% One digit a column.

@@ -20,6 +20,7 @@ from matplotlib.figure import Figure
 from contractive import ContractiveAutoencoder, load, load_mnist
 from contractive.distributed import join
 from contractive.plots import filters
+from contractive.sources import ArrayRows
 
 parser = argparse.ArgumentParser(description="Train in two processes.")
 parser.add_argument("--rows", type=int, default=10_000, help="digits of MNIST to train on")
@@ -30,10 +31,11 @@ options, _ = parser.parse_known_args()
 
 
 # %% What each process does. It joins before JAX computes anything; all are given the same rows and the same settings,
-# and each computes its own part of every minibatch.
+# and each computes its own part of every minibatch. Their order is that of rows which are read again each epoch: as
+# `ArrayRows` they come in it in one process, too, where an array would be shuffled as a whole.
 def train(address, number, path):
     """Train, alone if there is no address, and write the model: each process its own, to compare them."""
-    rows = load_mnist()[0][0][: options.rows]
+    rows = ArrayRows("digits", load_mnist()[0][0][: options.rows])
     cae = ContractiveAutoencoder(64, loss="cross_entropy", learning_rate=0.003, engine="jax", random_state=0)
     cae.set_params(batch_size=min(100, len(rows)), max_epochs=options.epochs)
     with join(address, n_processes=2, process_id=int(number)) if address else nullcontext():
@@ -67,6 +69,6 @@ for name, model in models.items():
 figure = Figure(figsize=(12, 4.4), layout="constrained")
 for ax, (name, model) in zip(figure.subplots(1, 3), models.items(), strict=True):
     filters(model.components_, ax=ax)
-    ax.set_title(f"{name}: reconstruction error {model.loss_curve_[-1]:.2f} nats")
-figure.suptitle(f"{len(alone)} filters, {options.rows:,} digits, {options.epochs} epochs")
+    ax.set_title(f"{name}: {model.loss_curve_[-1]:.2f} nats")
+figure.suptitle(f"{len(alone)} filters, and the error after {options.epochs} epochs of {options.rows:,} digits")
 figure.savefig(options.out, dpi=120)
