@@ -34,6 +34,7 @@ __all__ = [
     "N_HIDDEN",
     "Check",
     "Contender",
+    "Penalty",
     "Totals",
     "Trainer",
     "Worker",
@@ -59,6 +60,18 @@ class Check(TypedDict):
     jacobian_frobenius_sq: float
     weight_frobenius_sq: float
     weight_corner: list[list[float]]
+
+
+class Penalty(TypedDict):
+    """A contender's mean ||J||_F^2 over the first minibatch at the initial state.
+
+    Attributes:
+        value: What it reports.
+        gradient: Its gradient with respect to the weight, of shape (N_FEATURES, N_HIDDEN).
+    """
+
+    value: float
+    gradient: list[list[float]]
 
 
 def initial_weight(dtype: type[np.floating[Any]] = np.float32) -> np.ndarray:
@@ -136,7 +149,26 @@ class Trainer(ABC):
 
 
 class Contender(Trainer):
-    """One implementation of the tutorial's job; its rows have N_FEATURES entries."""
+    """One implementation of the tutorial's job; its rows have N_FEATURES entries.
+
+    Args:
+        data: As `Trainer`'s.
+        batch_size: As `Trainer`'s.
+        contraction: The penalty's coefficient lambda, >= 0.
+        learning_rate: The size of a step.
+    """
+
+    def __init__(
+        self,
+        data: np.ndarray,
+        batch_size: int,
+        *,
+        contraction: float = CONTRACTION,
+        learning_rate: float = LEARNING_RATE,
+    ) -> None:
+        super().__init__(data, batch_size)
+        self.contraction = contraction
+        self.learning_rate = learning_rate
 
     @abstractmethod
     def weight(self) -> np.ndarray:
@@ -145,6 +177,17 @@ class Contender(Trainer):
     def check(self, minibatches: int) -> Check:
         """Trains from the initial state and reports what came of it."""
         return check_values(self.run_afresh(minibatches), minibatches, self.weight())
+
+    def penalty(self) -> Penalty:
+        """The penalty as this contender trains it: what a step of size 1 does with lambda = 1 and not with 0."""
+        n = self.batch_size
+        found, weights = [], []
+        for contraction in (0.0, 1.0):
+            twin = type(self)(self.data[:n], n, contraction=contraction, learning_rate=1.0)
+            twin.prepare()
+            found.append(twin.check(1)["jacobian_frobenius_sq"])
+            weights.append(np.asarray(twin.weight(), np.float64))
+        return {"value": found[1], "gradient": (weights[0] - weights[1]).tolist()}
 
 
 def main(contender: type[Trainer], *, warmup: int = 3) -> None:
@@ -259,6 +302,8 @@ class Worker:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        if self._process.stdout is not None:
+            self._process.stdout.close()
         self._stderr.close()
 
     def _read(self, timeout: float) -> dict[str, Any]:

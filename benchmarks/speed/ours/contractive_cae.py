@@ -8,8 +8,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from protocol import (
-    CONTRACTION,
-    LEARNING_RATE,
     N_FEATURES,
     N_HIDDEN,
     Check,
@@ -38,7 +36,7 @@ class ContractiveAutoEncoder(Contender):
     def prepare(self) -> dict[str, str]:
         """Put the data where it is wanted; compiling happens here and in the warm-up."""
         self._rows = np.round(self.data * SCALE).astype(np.uint8)
-        self._sgd = resolve_optimizer("sgd", LEARNING_RATE)
+        self._sgd = resolve_optimizer("sgd", self.learning_rate)
         self._order = epoch_order(len(self.data), self.batch_size, shuffle=False, seed=0, epoch=1)
         self._keys = epoch_keys(self.n_batches, seed=0, epoch=1)
         self._square = jnp.ones((PRODUCT_SIDE, PRODUCT_SIDE))
@@ -55,7 +53,7 @@ class ContractiveAutoEncoder(Contender):
 
     def make_engine(self, model: AutoEncoder) -> Engine:
         """What trains."""
-        objective = Objective((Contraction(CONTRACTION),))
+        objective = Objective((Contraction(self.contraction),))
         return make_engine(
             model,
             objective,

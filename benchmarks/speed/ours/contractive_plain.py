@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from contractive_cae import SCALE, ContractiveAutoEncoder
-from protocol import LEARNING_RATE, main
+from protocol import main
 
 from contractive.models import AutoEncoder
 from contractive.native import MAX_BATCH, build_kernel
@@ -39,7 +39,7 @@ class PlainAutoEncoder(ContractiveAutoEncoder):
             return make_engine(
                 model, WithoutJacobian(), self._sgd, self._rows, batch_size=self.batch_size, uint8_scale=SCALE
             )
-        settings = {"contraction": 0.0, "learning_rate": LEARNING_RATE, "scale": SCALE}
+        settings = {"contraction": 0.0, "learning_rate": self.learning_rate, "scale": SCALE}
         return NativeEngine(kernel, self._rows.dtype, **settings)
 
 

@@ -19,8 +19,6 @@ import keras  # noqa: E402
 import numpy as np  # noqa: E402
 from keras import ops  # noqa: E402
 from protocol import (  # noqa: E402
-    CONTRACTION,
-    LEARNING_RATE,
     N_FEATURES,
     N_HIDDEN,
     Contender,
@@ -53,7 +51,7 @@ class KerasJax(Contender):
     def prepare(self) -> dict[str, str]:
         self._model = AutoEncoder()
         self._model.build((self.batch_size, N_FEATURES))
-        self._optimizer = keras.optimizers.SGD(LEARNING_RATE)
+        self._optimizer = keras.optimizers.SGD(self.learning_rate)
         self._optimizer.build(self._model.trainable_variables)
         self._train = jax.jit(self._step, donate_argnums=0)
         self.reset()
@@ -71,7 +69,7 @@ class KerasJax(Contender):
         # Cross-entropy on logits; `keras.losses` would average over the pixels.
         error = ops.mean(ops.sum(ops.softplus(logits) - x * logits, axis=1))
         frobenius_sq = ops.mean(frobenius_sq)
-        return error + CONTRACTION * frobenius_sq, (fixed, ops.stack([error, frobenius_sq]))
+        return error + self.contraction * frobenius_sq, (fixed, ops.stack([error, frobenius_sq]))
 
     def _step(self, state: Any, x: Any) -> Any:
         trainable, fixed, optimizer, totals = state

@@ -17,8 +17,6 @@ from typing import Any
 
 import numpy as np
 from protocol import (
-    CONTRACTION,
-    LEARNING_RATE,
     N_FEATURES,
     N_HIDDEN,
     Contender,
@@ -70,10 +68,10 @@ class TheanoTutorial(Contender):
         reconstruction_error = T.mean(-T.sum(x * T.log(z) + (1 - x) * T.log(1 - z), axis=1))
         jacobian_frobenius_sq = self._divide(T.sum(jacobian**2), n)
         # The constant keeps its type: a Python float times float32 stays float32 in Theano.
-        cost = reconstruction_error + np.float32(CONTRACTION) * jacobian_frobenius_sq
+        cost = reconstruction_error + np.float32(self.contraction) * jacobian_frobenius_sq
         parameters = [self._weight, self._hidden_bias, self._visible_bias]
         gradients = T.grad(cost, parameters)
-        rate = np.float32(LEARNING_RATE)
+        rate = np.float32(self.learning_rate)
         return theano.function(
             [index],
             [reconstruction_error, jacobian_frobenius_sq],

@@ -14,8 +14,6 @@ from __future__ import annotations
 import numpy as np
 import torch
 from protocol import (
-    CONTRACTION,
-    LEARNING_RATE,
     N_FEATURES,
     N_HIDDEN,
     Contender,
@@ -64,7 +62,7 @@ class TorchByHand(Contender):
         return self._error.item() / n, self._frobenius_sq.item() / n
 
     def _step(self, x: Tensor) -> None:
-        n, weight = self.batch_size, self._weight
+        n, weight, rate = self.batch_size, self._weight, self.learning_rate
         d_a, h = self._left[:n], self._left[n:]
         d_z = self._right[n:]
         self._right[:n].copy_(x)
@@ -75,11 +73,11 @@ class TorchByHand(Contender):
         self._error -= torch.dot(x.view(-1), z.view(-1))
         torch.sigmoid(z, out=d_z).sub_(x)
         self._hidden_gradient(h, _linear(d_z, weight, None, "none", [], ""), out=d_a)
-        decay = torch.add(self._one, self._slope_sq, alpha=-2 * CONTRACTION * LEARNING_RATE / n)
+        decay = torch.add(self._one, self._slope_sq, alpha=-2 * self.contraction * rate / n)
         weight.mul_(decay.unsqueeze_(1))
-        weight.addmm_(self._left.t(), self._right, alpha=-LEARNING_RATE / n)
-        self._hidden_bias.addmv_(d_a.t(), self._ones, alpha=-LEARNING_RATE / n)
-        self._visible_bias.addmv_(d_z.t(), self._ones, alpha=-LEARNING_RATE / n)
+        weight.addmm_(self._left.t(), self._right, alpha=-rate / n)
+        self._hidden_bias.addmv_(d_a.t(), self._ones, alpha=-rate / n)
+        self._visible_bias.addmv_(d_z.t(), self._ones, alpha=-rate / n)
 
     def _hidden_gradient(self, h: Tensor, d_h: Tensor, *, out: Tensor) -> None:
         """Writes d_a to `out`; leaves sum_n s^2 behind and adds up the squared norm."""
@@ -88,7 +86,7 @@ class TorchByHand(Contender):
         torch.linalg.vector_norm(self._weight, dim=1, out=row_sq).square_()
         torch.mul(slope, row_sq, out=self._slope_s)
         torch.add(self._one, h, alpha=-2, out=self._bend)
-        d_h.addcmul_(self._slope_s, self._bend, value=2 * CONTRACTION)
+        d_h.addcmul_(self._slope_s, self._bend, value=2 * self.contraction)
         torch.mul(d_h, slope, out=out)
         torch.sum(slope.square_(), 0, out=slope_sq)
         self._frobenius_sq += torch.dot(slope_sq, row_sq)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import numpy as np
 import torch
 from protocol import (
-    CONTRACTION,
-    LEARNING_RATE,
     N_FEATURES,
     N_HIDDEN,
     Contender,
@@ -43,7 +41,7 @@ class TorchClosedForm(Contender):
 
     def reset(self) -> None:
         self._model = AutoEncoder()
-        self._optimizer = torch.optim.SGD(self._model.parameters(), lr=LEARNING_RATE)
+        self._optimizer = torch.optim.SGD(self._model.parameters(), lr=self.learning_rate)
 
     def run_span(self, start: int, stop: int) -> Totals:
         reconstruction_error = jacobian_frobenius_sq = torch.zeros(())
@@ -60,7 +58,7 @@ class TorchClosedForm(Contender):
         error = F.binary_cross_entropy_with_logits(logits, x, reduction="sum") / len(x)
         slope = h * (1 - h)
         frobenius_sq = (slope**2 @ (self._model.weight**2).sum(dim=0)).mean()
-        (error + CONTRACTION * frobenius_sq).backward()
+        (error + self.contraction * frobenius_sq).backward()
         self._optimizer.step()
         return error.detach(), frobenius_sq.detach()
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from protocol import (
-    CONTRACTION,
-    LEARNING_RATE,
     N_FEATURES,
     N_HIDDEN,
     Contender,
@@ -17,24 +17,32 @@ from protocol import (
 from torch import Tensor
 from torch.nn import functional as F
 
+Step = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], None]
 
-def _loss(weight: Tensor, hidden_bias: Tensor, visible_bias: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+
+def _loss(
+    weight: Tensor, hidden_bias: Tensor, visible_bias: Tensor, x: Tensor, contraction: float
+) -> tuple[Tensor, Tensor]:
     """The cost and, detached, its two parts; the weight is (hidden, features)."""
     h = torch.sigmoid(F.linear(x, weight, hidden_bias))
     logits = F.linear(h, weight.T, visible_bias)
     error = F.binary_cross_entropy_with_logits(logits, x, reduction="sum") / len(x)
     slope = h * (1 - h)
     frobenius_sq = (slope**2 @ (weight**2).sum(dim=1)).mean()
-    return error + CONTRACTION * frobenius_sq, torch.stack((error, frobenius_sq)).detach()
+    return error + contraction * frobenius_sq, torch.stack((error, frobenius_sq)).detach()
 
 
-def _step(weight: Tensor, hidden_bias: Tensor, visible_bias: Tensor, totals: Tensor, x: Tensor):
-    """Updates the parameters and adds the two numbers to `totals`, all in place."""
-    parameters = weight, hidden_bias, visible_bias
-    gradients, parts = torch.func.grad(_loss, argnums=(0, 1, 2), has_aux=True)(*parameters, x)
-    for parameter, gradient in zip(parameters, gradients, strict=True):
-        parameter.sub_(LEARNING_RATE * gradient)
-    totals.add_(parts)
+def _make_step(contraction: float, learning_rate: float) -> Step:
+    """What updates the parameters and adds the two numbers to `totals`, all in place."""
+
+    def step(weight: Tensor, hidden_bias: Tensor, visible_bias: Tensor, totals: Tensor, x: Tensor) -> None:
+        parameters = weight, hidden_bias, visible_bias
+        gradients, parts = torch.func.grad(_loss, argnums=(0, 1, 2), has_aux=True)(*parameters, x, contraction)
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            parameter.sub_(learning_rate * gradient)
+        totals.add_(parts)
+
+    return step
 
 
 class TorchCompiled(Contender):
@@ -47,7 +55,7 @@ class TorchCompiled(Contender):
 
     def prepare(self) -> dict[str, str]:
         self._data = torch.tensor(self.data)
-        self._compiled = torch.compile(_step, fullgraph=True, dynamic=False)
+        self._compiled = torch.compile(_make_step(self.contraction, self.learning_rate), fullgraph=True, dynamic=False)
         self.reset()
         return {"torch": torch.__version__, "numpy": np.__version__}
 
