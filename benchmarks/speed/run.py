@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -60,8 +61,23 @@ def save(results: dict[str, Any], folder: Path) -> None:
     write_table(results, folder / "README.md")
 
 
-def race(contenders: dict[str, Path], data: Path, batch_size: int, rounds: int) -> dict[str, Any]:
-    """Seconds an epoch of each contender in each round, with the check of what it computes."""
+def race(
+    contenders: dict[str, Path],
+    data: Path,
+    batch_size: int,
+    rounds: int,
+    *,
+    other_jobs: Collection[str] = ("contractive_plain",),
+) -> dict[str, Any]:
+    """Seconds an epoch of each contender in each round, with the check of what it computes.
+
+    Args:
+        contenders: Each one's interpreter.
+        data: The .npy file of rows.
+        batch_size: Rows a minibatch.
+        rounds: How many.
+        other_jobs: Those that train another objective on purpose, which are not checked.
+    """
     n_minibatches = N_ROWS // batch_size
     rows = np.load(data, mmap_mode="r")
     entries: dict[str, Any] = {}
@@ -69,10 +85,10 @@ def race(contenders: dict[str, Path], data: Path, batch_size: int, rounds: int) 
         turns: dict[str, int] = {}
         for name, worker in workers.items():
             entries[name] = entry(worker)
-            entries[name]["disagreements"] = disagreement(name, worker, rows, batch_size)
+            checked = name not in other_jobs
+            entries[name]["disagreements"] = disagreement(name, worker, rows, batch_size) if checked else None
             worker.ask({"run": 2})
-            probe = worker.ask({"run": 5})["seconds"] / 5
-            turns[name] = max(2, min(n_minibatches, round(SECONDS_A_TURN / probe)))
+            turns[name] = turn_length(worker, n_minibatches)
         products = []
         for _ in range(rounds):
             products.append(workers[OURS[0]].ask({"call": "matrix_product_gflops"})["gflops"])
@@ -86,10 +102,16 @@ def race(contenders: dict[str, Path], data: Path, batch_size: int, rounds: int) 
     return {"contenders": entries, "gflops": products, "flop_an_epoch": flops}
 
 
-def disagreement(name: str, worker: Worker, rows: np.ndarray, batch_size: int) -> list[str] | None:
-    """What a contender computes otherwise than plain NumPy; None where it trains another objective on purpose."""
-    if name == "contractive_plain":
-        return None
+def turn_length(worker: Worker, n_minibatches: int) -> int:
+    """The minibatches of a contender's turn; doubled until the cost of a call does not count for much."""
+    probed, seconds = 4, 0.0
+    while (seconds := worker.ask({"run": probed})["seconds"]) < SECONDS_A_TURN / 2 and probed < n_minibatches:
+        probed *= 2
+    return max(2, min(n_minibatches, round(SECONDS_A_TURN * probed / seconds)))
+
+
+def disagreement(name: str, worker: Worker, rows: np.ndarray, batch_size: int) -> list[str]:
+    """What a contender computes otherwise than plain NumPy."""
     minibatches = CHECKED_MINIBATCHES[batch_size]
     expected = check(rows, batch_size, minibatches, as_published=name == "theano_as_published")
     return disagreements(worker.ask({"check": minibatches}), expected)
