@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test test-all coverage lint types docs check bench reproduce-quick dist clean
+.PHONY: help demo test test-all coverage lint types docs check bench reproduce-quick dist clean bench-peers
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -33,6 +33,9 @@ check: lint types docs test ## what the continuous integration runs
 
 bench: .venv/.runtime ## speed against the peers, side by side; makes their environments itself
 	$(BIN)/python benchmarks/speed/run.py && $(BIN)/python benchmarks/speed/deep.py
+
+bench-peers: .venv/.runtime ## speed and penalties of the published packages too, side by side
+	$(BIN)/python benchmarks/speed/peers_run.py
 
 reproduce-quick: .venv/.test ## every path of the papers' tables, with a few hundred rows and tiny models
 	$(BIN)/contractive reproduce all --quick

@@ -12,7 +12,16 @@ import venv
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["DEEP_PEERS", "ENVIRONMENTS", "ENVS_FOLDER", "PEERS", "Environment", "MissingPeerError", "ensure"]
+__all__ = [
+    "DEEP_PEERS",
+    "ENVIRONMENTS",
+    "ENVS_FOLDER",
+    "PACKAGE_PEERS",
+    "PEERS",
+    "Environment",
+    "MissingPeerError",
+    "ensure",
+]
 
 ENVS_FOLDER = Path(__file__).parent / ".envs"
 _STAMP = "requirements.json"
@@ -69,6 +78,16 @@ ENVIRONMENTS: dict[str, Environment] = {
         needs_compiler=True,
     ),
     "keras": Environment(requirements=("keras==3.15.1", "jax==0.10.2", "numpy==2.4.6")),
+    "jax": Environment(requirements=("jax==0.10.2", "numpy==2.4.6")),
+    "sklearn": Environment(requirements=("scikit-learn==1.9.1", "scipy==1.17.1", "numpy==2.4.6")),
+    "autoencoders": Environment(requirements=("autoencoders==0.6.8", "torch==2.13.0", "numpy==2.4.6")),
+    "rapidae_jax": Environment(requirements=("rapidae==0.0.5", "keras==3.15.1", "jax==0.10.2", "numpy==2.4.6")),
+    "rapidae_tensorflow": Environment(
+        requirements=("rapidae==0.0.5", "keras==3.15.1", "tensorflow-cpu==2.21.0", "numpy==2.4.6")
+    ),
+    "pythae": Environment(requirements=("pythae==0.1.2", "torch==2.13.0", "numpy==2.4.6")),
+    # pyod imports tqdm with its auto-encoder, and does not ask for it.
+    "pyod": Environment(requirements=("pyod==3.6.7", "torch==2.13.0", "numpy==2.4.6", "tqdm==4.70.1")),
 }
 
 # Peer (a script in `peers/`) -> the environment it runs in.
@@ -79,6 +98,18 @@ PEERS: dict[str, str] = {
     "torch_compiled": "torch",
     "torch_by_hand": "torch",
     "keras_jax": "keras",
+}
+
+# The same for what `make bench-peers` adds: published packages, and JAX without this package.
+PACKAGE_PEERS: dict[str, str] = {
+    "jax_jacrev": "jax",
+    "autoencoders_cae": "autoencoders",
+    "rapidae_sigmoid": "rapidae_tensorflow",
+    "rapidae_relu": "rapidae_tensorflow",
+    "rapidae_jax": "rapidae_jax",
+    "pythae_ae": "pythae",
+    "pyod_ae": "pyod",
+    "sklearn_rbm": "sklearn",
 }
 
 # The same for the deep job; its contenders on plain JAX run in this package's own environment.
