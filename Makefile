@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test test-all coverage lint types docs check bench reproduce-quick dist clean bench-peers
+.PHONY: help demo test test-all coverage lint types examples docs check bench bench-peers reproduce-quick dist clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -25,6 +25,9 @@ lint: .venv/.dev ## style and formatting
 
 types: .venv/.dev ## static types of the package, its tests and its tools
 	$(BIN)/pyright
+
+examples: .venv/.test ## every example, with little data
+	$(BIN)/python -m pytest -q -n 2 tests/test_examples.py
 
 docs: .venv/.dev ## the documentation as a site, in site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
