@@ -17,7 +17,7 @@ from sklearn.preprocessing import StandardScaler
 from contractive import ContractiveAutoencoder
 
 parser = argparse.ArgumentParser(description="Detect malignant tumours as anomalies.")
-parser.add_argument("--rows", type=int, default=214, help="benign tumours to train on, of 357")
+parser.add_argument("--rows", type=int, default=214, help="benign tumours to train on, 214 at most")
 parser.add_argument("--epochs", type=int, default=200, help="how often to go through them")
 parser.add_argument("--seeds", type=int, default=5, help="draws of these")
 parser.add_argument("--out", default="anomalies.png", help="the picture to write")
@@ -46,8 +46,8 @@ def fit_detectors(rows, seed):
 # %% For each draw of benign rows: how often a benign tumour of the others scores higher than a malignant one.
 aurocs = {}
 for seed in range(options.seeds):
-    order = np.random.default_rng(seed).permutation(len(benign))
-    train, test = benign[order[: options.rows]], benign[order[options.rows :]]
+    shuffled = np.random.default_rng(seed).permutation(benign)
+    train, test = shuffled[: options.rows], shuffled[-72:]  # those in between chose the settings
     scaler = StandardScaler().fit(train)
     rows = scaler.transform(np.concatenate([test, malignant])).astype(np.float32)
     is_benign = np.arange(len(rows)) < len(test)
