@@ -12,6 +12,7 @@ from matplotlib.image import imread
 from toys import QUICK_FLAGS
 
 EXAMPLES = sorted(Path(__file__).parents[1].glob("examples/*.py"))
+PAGE = Path(__file__).parents[1] / "docs" / "examples.md"
 TOY = ["--rows", "40", "--epochs", "2", "--seeds", "1", "--out", "picture.png"]
 QUICK = {"convolutional_mnist"}
 
@@ -47,3 +48,8 @@ def test_examples_are_short_cells_under_one_heading():
         assert text.startswith('"""')
         assert text.count("\n# %% ") >= 3
         assert len(text.splitlines()) < 80
+
+
+def test_page_of_examples_has_all_of_them():
+    headings = re.findall(r"^## .*`examples/(\w+)\.py`", PAGE.read_text(), re.MULTILINE)
+    assert sorted(headings) == [path.stem for path in EXAMPLES]
