@@ -16,20 +16,22 @@ PACKAGES = {
     "jax_jacrev": ("JAX, `vmap(jacrev)` in a jitted step", ""),
     "autoencoders_cae": (
         "autoencoders 0.6.8 (PyTorch), `ContractiveAutoencoderModel` and `AETrainer`, tied sigmoid layers given to it",
-        "squared error, averaged over the pixels",
+        "squared error, averaged over the pixels; a backward pass a hidden unit; its progress bar runs",
     ),
     "rapidae_sigmoid": (
         "rapidae 0.0.5 (Keras on TensorFlow), `CAE.fit`, tied sigmoid layers given to it",
-        "squared error, averaged over the pixels; a turn is a call of `fit`, start included",
+        "squared error, averaged over the pixels; SGD by Keras, as its pipeline has Adam alone; both parts' gradients "
+        "are sums over the minibatch, so a step is as many times larger; a turn is a call of `fit`, start included",
     ),
     "rapidae_relu": (
         "rapidae 0.0.5 (Keras on TensorFlow), `CAE.fit`, its own layers",
-        "the same; ReLU units; decoder with a weight of its own",
+        "as with sigmoid layers; ReLU units, but the sigmoid's derivative in the penalty; decoder with a weight of its "
+        "own",
     ),
     "rapidae_jax": ("rapidae 0.0.5 (Keras on JAX), `CAE.fit`", "as on TensorFlow"),
     "pythae_ae": (
         "pythae 0.1.2 (PyTorch), `AE` and `BaseTrainer`, tied sigmoid layers given to it",
-        "squared error; rows in random order",
+        "squared error; rows in random order; its progress bar runs",
     ),
     "pyod_ae": (
         "pyod 3.6.7 (PyTorch), `AutoEncoder.train`",
