@@ -122,7 +122,9 @@ def join_block() -> Block:
 
 
 def test_every_command_of_the_documentation_parses():
-    shell = [block for block in BLOCKS if block.language not in ("python", "console")]  # dialogues are run below
+    shell = [
+        block for block in BLOCKS if block.language not in ("python", "console", "text")
+    ]  # dialogues are run below
     found = [(block.page.name, words) for block in shell for words in commands(block.code)]
     assert len(found) > 40
     assert {page for page, _ in found} >= {"README.md", "large-data.md", "distributed.md", "report.md", "quickstart.md"}
@@ -233,7 +235,7 @@ def test_the_site_builds_without_a_warning_and_loads_nothing_from_elsewhere(tmp_
         resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - began < 60
     )  # seconds; its own, on a busy machine, too
     pages = {str(page.relative_to(tmp_path / "site")): page.read_text() for page in tmp_path.rglob("site/**/*.html")}
-    assert {"index.html", "examples.html", "command-line.html", "benchmarks/papers.html"} < pages.keys()
+    assert {"index.html", "example-code.html", "command-line.html", "benchmarks/papers.html"} < pages.keys()
     assert {page: _EXTERNAL.findall(text) for page, text in pages.items() if _EXTERNAL.search(text)} == {}
     for module, names in public_names().items():
         page = pages[f"api/{module or 'contractive'}.html"]
@@ -243,7 +245,7 @@ def test_the_site_builds_without_a_warning_and_loads_nothing_from_elsewhere(tmp_
     assert "Parzen log-likelihood" in pages["benchmarks/papers.html"]
     for path in (ROOT / "examples").glob("*.py"):
         assert ast.get_docstring(ast.parse(path.read_text()))
-        assert path.name in pages["examples.html"]
+        assert path.name in pages["example-code.html"]
 
 
 def test_the_site_and_the_readme_lead_to_each_other():

@@ -32,7 +32,7 @@ _LINK = re.compile(r"(?<=\]\()(?!https?:|#|mailto:)([^)#\s]+)")
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages that stand nowhere as such."""
     made = {page: (ROOT / source).read_text() for page, source in BORROWED.items()}
-    made |= {"examples.md": examples(), "command-line.md": command_line()}
+    made |= {"example-code.md": examples(), "command-line.md": command_line()}
     for page, text in made.items():
         files.append(File.generated(config, page, content=text))
     return files
@@ -49,8 +49,8 @@ def relinked(target: str, page: str) -> str:
     source = BORROWED.get(page, f"docs/{page}")
     named = posixpath.normpath(posixpath.join(posixpath.dirname(source), target))
     pages = {source: page for page, source in BORROWED.items()}
-    if named.startswith("examples/"):
-        found = "examples.md"
+    if named == "examples" or named.startswith("examples/"):
+        found = "example-code.md"
     elif named in pages:
         found = pages[named]
     elif named.startswith("docs/"):
@@ -62,7 +62,7 @@ def relinked(target: str, page: str) -> str:
 
 def examples() -> str:
     """A page with every example: what its docstring says, and its code."""
-    parts = ["# Examples\n\nEach runs by itself; `--help` says how large it is made.\n"]
+    parts = ["# The examples' code\n\nEach runs by itself; `--help` says how large it is made.\n"]
     for path in sorted((ROOT / "examples").glob("*.py")):
         code = path.read_text()
         summary = (ast.get_docstring(ast.parse(code)) or path.stem).splitlines()[0]
