@@ -14,7 +14,7 @@ from toys import QUICK_FLAGS
 EXAMPLES = sorted(Path(__file__).parents[1].glob("examples/*.py"))
 PAGE = Path(__file__).parents[1] / "docs" / "examples.md"
 TOY = ["--rows", "40", "--epochs", "2", "--seeds", "1", "--out", "picture.png"]
-QUICK = {"convolutional_mnist"}
+QUICK = {"convolutional_mnist", "larger_than_memory", "spectra"}  # the others wait for `make test-all`
 
 
 @pytest.mark.parametrize(
