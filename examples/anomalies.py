@@ -69,8 +69,8 @@ curves.legend(loc="lower right")
 edges = np.geomspace(*np.quantile(-scores["contractive"], (0, 1)), 40)
 for kind, name in ((is_benign, "benign, not trained on"), (~is_benign, "malignant")):
     histogram.hist(-scores["contractive"][kind], bins=edges, alpha=0.6, label=name)
-histogram.set(xscale="log", xlabel="squared standard deviations", ylabel="tumours", title="Reconstruction errors")
-histogram.legend(title="contractive")
+histogram.set(xscale="log", xlabel="squared standard deviations", ylabel="tumours", ymargin=0.35)
+histogram.legend(title="Reconstruction error, contractive")
 median = rows[~is_benign][np.argsort(scores["contractive"][~is_benign])[len(malignant) // 2]][None]
 parts = (median - cae.reconstruct(median))[0] ** 2
 largest = np.argsort(parts)[-8:]

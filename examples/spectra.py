@@ -71,9 +71,7 @@ figure = Figure(figsize=(11, 4), layout="constrained")
 left, right = figure.subplots(1, 2)
 left.plot(CHANNELS, X_test[:5].T, linewidth=1)
 left.set(xlabel="channel", ylabel="intensity", title="Five test spectra")
-right.boxplot(list(errors.values()), orientation="horizontal", tick_labels=list(errors), medianprops={"color": "C1"})
-right.set(
-    xlabel="root mean square error of a concentration in [0, 1]", title=f"{N_LABELED} labels, {options.seeds} draws"
-)
-right.invert_yaxis()
+right.plot(list(errors.values()), list(errors), "ko", alpha=0.5)
+right.plot(np.mean(list(errors.values()), axis=1), list(errors), "C1|", markersize=30, markeredgewidth=2)
+right.set(xlabel="root mean square error", ylim=(3.5, -0.5), xlim=(0, None), title="Concentrations; a bar is the mean")
 figure.savefig(options.out, dpi=120)
