@@ -75,5 +75,5 @@ median = rows[~is_benign][np.argsort(scores["contractive"][~is_benign])[len(mali
 parts = (median - cae.reconstruct(median))[0] ** 2
 largest = np.argsort(parts)[-8:]
 oddities.barh(table.feature_names[largest], parts[largest])
-oddities.set(xlabel="part of that error, squared standard deviations", title=f"The median malignant tumour, error {parts.sum():.1f}")
+oddities.set(xlabel="squared standard deviations", title=f"The median malignant tumour, error {parts.sum():.1f}")
 figure.savefig(options.out, dpi=120)
