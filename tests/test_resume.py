@@ -195,6 +195,7 @@ def long_job(tmp_path: Path) -> list[object]:
     return ["train", "x.npy", "--components", 16, "--batch-size", 4, "--epochs", 3]
 
 
+@pytest.mark.slow
 def test_sigterm_in_the_first_epoch_leaves_a_checkpoint_to_go_on_from(long_job: list[object], tmp_path: Path):
     long_job += ["--epochs", 1]
     assert spawn(*long_job, "--out", "whole", folder=tmp_path).code == 0
