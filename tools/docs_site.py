@@ -22,6 +22,7 @@ BORROWED = {
     "mnist-licence.md": "src/contractive/datasets/data/LICENSE.md",
     "benchmarks/papers.md": "benchmarks/papers/README.md",
     "benchmarks/speed.md": "benchmarks/speed/README.md",
+    "benchmarks/peers.md": "benchmarks/speed/peers.md",
     "benchmarks/deep.md": "benchmarks/speed/deep.md",
     "benchmarks/scale.md": "benchmarks/scale/README.md",
 }
