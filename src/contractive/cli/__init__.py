@@ -9,7 +9,6 @@ from typing import Annotated, Any
 
 import typer
 
-from .. import __version__
 from ._classify import classify
 from ._doctor import doctor
 from ._encode import encode, score
@@ -84,6 +83,8 @@ def _root(
     version: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False,
 ) -> None:
     if version:
+        from .. import __version__
+
         typer.echo(f"contractive {__version__}")
         raise typer.Exit
     if context.invoked_subcommand is None:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import typer
 
-from .. import __version__
 from ..presets import CLASSIFIERS
 from ._data import Given
 from ._display import display_phases
@@ -168,13 +167,8 @@ def _classifier(job: Job, representation: Any, unlabeled: Any) -> Any:
 
 def _config(job: Job, estimator: Any, source: LabeledSource) -> dict[str, Any]:
     """What is needed to run the same job again, and with what it ran."""
-    config = config_of(
-        source.source,
-        Given(source.source.name, job.given["array"]),
-        job.given["image_shape"],
-        estimator,
-        __version__,
-    )
+    given = Given(source.source.name, job.given["array"])
+    config = config_of(source.source, given, job.given["image_shape"], estimator)
     run = job.given["representation"]
     config["data"] |= {"labels": job.given["labels"], "n_labels": job.given["n_labels"]}
     return config | {"representation": None if run is None else str(run)}

@@ -280,21 +280,21 @@ def _check_sense(where: str, model: str, parameters: Mapping[str, Any]) -> None:
 
 
 def config_of(
-    source: Any, given: Given, image_shape: str | None, estimator: Any, version: str, *, streamed: bool = False
+    source: Any, given: Given, image_shape: str | None, estimator: Any, *, streamed: bool = False
 ) -> dict[str, Any]:
     """What is needed to run the same job again, and with what it ran; `read_settings` reads it."""
-    from importlib.metadata import version as version_of
+    from importlib.metadata import version
 
     from ..estimators import plain_parameters
 
     rows = source.rows
     return {
-        "contractive": version,
+        "contractive": version("contractive"),
         "data": {**given._asdict(), "streamed": streamed, "shape": rows.shape, "dtype": str(rows.dtype)},
         "image_shape": image_shape,
         "model": type(estimator).__name__,
         "parameters": plain_parameters(estimator),
-        "versions": {name: version_of(name) for name in ("jax", "equinox", "optax", "numpy", "scikit-learn")},
+        "versions": {name: version(name) for name in ("jax", "equinox", "optax", "numpy", "scikit-learn")},
     }
 
 

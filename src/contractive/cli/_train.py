@@ -9,7 +9,6 @@ from typing import Annotated, Any
 
 import typer
 
-from .. import __version__
 from ._data import Given, in_memory, open_given, read_size
 from ._fitting import SIGNALS, Saving, draw, finish, fit_into, make_trackers
 from ._interrupts import deferred_requests
@@ -336,7 +335,7 @@ def train(
             return fit_along(estimator, source, requests, group)
         folder = RunFolder(out, overwrite=overwrite)
         try:
-            job = config_of(source, given, image_shape, estimator, __version__, streamed=streamed)
+            job = config_of(source, given, image_shape, estimator, streamed=streamed)
             folder.write_config(job)
             fit_into(folder, estimator, source, requests, saving, group, trackers)
             draw(folder, estimator, shape)
