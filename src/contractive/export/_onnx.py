@@ -12,7 +12,7 @@ import numpy as np
 from .._files import write_atomically
 from ..estimators import plain_parameters
 from ..models import AutoEncoder, Classifier, Model, dense_layers
-from ._parts import checked_part
+from ._parts import autoencoder_of, checked_part
 
 __all__ = ["onnx_content", "to_onnx"]
 
@@ -63,7 +63,7 @@ def onnx_content(estimator: Any, part: str = "all") -> bytes:
     """What `to_onnx` writes; arguments and errors are its own."""
     onnx = _package()
     model, uint8_scale = checked_part(estimator, part)
-    autoencoder = model.autoencoder if isinstance(model, Classifier) else model
+    autoencoder = autoencoder_of(model)
     graph = _Graph(onnx, model.dtype)
     given, made = _build(graph, model, _named_layers(autoencoder), autoencoder, part)
     if graph.n_bytes > _MOST_BYTES:
@@ -245,7 +245,7 @@ def _named_layers(model: Model) -> list[AutoEncoder]:
 
 def _facts(estimator: Any, model: Model | Classifier, uint8_scale: float, part: str) -> dict[str, str]:
     """What the file says of itself, beside the graph; values other than texts as JSON."""
-    autoencoder = model.autoencoder if isinstance(model, Classifier) else model
+    autoencoder = autoencoder_of(model)
     facts = {
         "contractive": version("contractive"),
         "versions": json.dumps({name: version(name) for name in ("jax", "numpy", "onnx")}),

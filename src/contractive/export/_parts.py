@@ -4,9 +4,9 @@ from typing import Any
 
 from .._validation import check_choice
 from ..estimators import Fitted, fitted
-from ..models import Classifier
+from ..models import Classifier, Model
 
-__all__ = ["PARTS", "checked_part"]
+__all__ = ["PARTS", "autoencoder_of", "checked_part"]
 
 PARTS = {
     "all": "x -> code, reconstruction and score; of a classifier, code and probabilities",
@@ -33,3 +33,8 @@ def checked_part(estimator: Any, part: str) -> Fitted:
     if part == "decoder" and isinstance(found.model, Classifier):
         raise ValueError("`part` must be 'all' or 'encoder' for a classifier; got 'decoder'. Export its auto-encoder.")
     return found
+
+
+def autoencoder_of(model: Model | Classifier) -> Model:
+    """What makes the codes: the model, or what a classifier stands on."""
+    return model.autoencoder if isinstance(model, Classifier) else model

@@ -11,7 +11,7 @@ from jax import export
 from .._files import write_atomically
 from .._typing import Array, Hidden, Visible
 from ..models import Classifier, Model
-from ._parts import checked_part
+from ._parts import autoencoder_of, checked_part
 
 __all__ = ["stablehlo_content", "to_stablehlo"]
 
@@ -83,8 +83,7 @@ def _function(model: Model | Classifier, part: str) -> Callable[[Any, Any], dict
 
 
 def _encoder(model: Model | Classifier, x: Visible) -> dict[str, Array]:
-    autoencoder = model.autoencoder if isinstance(model, Classifier) else model
-    return {"code": autoencoder.encode(x)}
+    return {"code": autoencoder_of(model).encode(x)}
 
 
 def _decoder(model: Model, code: Hidden) -> dict[str, Array]:
