@@ -136,10 +136,11 @@ class MLflowCallback:
         _check_there(self._uri)
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
-            picture = filters(weights_of(self._estimator), self._image_shape)
+            weights = weights_of(self._estimator)
+            picture = filters(weights, self._image_shape)
             if picture is not None:
                 write_picture(folder / "filters.png", picture)
-            if self._log_model and weights_of(self._estimator):
+            if self._log_model and weights:
                 self._write_model(folder / "model")
             self._client.log_artifacts(self.run_id, name)
         self._client.set_terminated(self.run_id, status)
