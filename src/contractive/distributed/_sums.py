@@ -1,4 +1,4 @@
-"""Sums over the processes of one machine, through memory that they share: a tenth of what its network takes."""
+"""Sums over the processes of one machine, through memory that they share and not over its network."""
 
 from __future__ import annotations
 
