@@ -6,7 +6,6 @@ import os
 import re
 import resource
 import shlex
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ import contractive
 from console import call_in
 from contractive.cli import app
 from contractive.cli._settings import build_estimator, read_settings
+from launching import free_port
 
 ROOT = Path(__file__).parents[1]
 API = ROOT / "docs" / "api"
@@ -202,10 +202,7 @@ def table_lines(text: str) -> list[str]:
 
 @pytest.mark.slow
 def test_the_block_of_several_processes_runs_in_two(tmp_path: Path):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
-    code = join_block().code.replace("node1:9000", address)
+    code = join_block().code.replace("node1:9000", f"127.0.0.1:{free_port()}")
     code = "import numpy as np\nX = np.random.default_rng(0).random((256, 5), dtype='float32')\n" + code
     processes = []
     for number in range(2):
