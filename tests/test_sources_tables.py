@@ -340,6 +340,21 @@ def test_buffer_that_claims_more_than_memory_is_refused(tmp_path: Path):
         open_feather(str(path), None).read(0, 1000)
 
 
+def test_lists_are_decoded_in_little_memory_which_is_given_back(tmp_path: Path):
+    rows = np.arange(10_000 * 784).reshape(10_000, 784).astype(np.uint8)
+    lists = pa.FixedSizeListArray.from_arrays(pa.array(rows.ravel()), 784)
+    reader = open_parquet(save_parquet(tmp_path / "x.parquet", pa.table([lists], ["x"]), len(rows)), None)
+    usual, counting = pa.default_memory_pool(), pa.proxy_memory_pool(pa.default_memory_pool())
+    pa.set_memory_pool(counting)
+    try:
+        read = reader.read(0, len(rows))
+    finally:
+        pa.set_memory_pool(usual)
+    assert np.array_equal(read, rows)
+    assert rows.nbytes < counting.max_memory() < 32 << 20  # 18 times a MiB of rows, and the pages
+    assert counting.bytes_allocated() == 0
+
+
 def test_decoded_bytes_are_those_of_all_buffers(tmp_path: Path):
     for compression in (None, "lz4"):
         path = save_feather(tmp_path / "x.arrow", table_of(np.zeros((1000, 3))), 1000, compression)

@@ -38,6 +38,8 @@ _UsageError: type[Any] = typer.BadParameter.__mro__[1]  # click's, which newer v
 
 def main() -> None:
     """Run the command line, and leave at once after Ctrl-C: where it met JAX in the middle, its end would crash."""
+    # Arrow's own allocator does not give back what large files went through.
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     try:
         run()
     except SystemExit as leaving:

@@ -33,7 +33,8 @@ _MAX_STRING, _MAX_ENTRIES = 1 << 26, 1 << 18
 _SMALLER_GROUPS = "Write it with smaller row groups (row_group_size=...)."
 _SMALLER_BATCHES = "Write it with smaller record batches (chunksize=...)."
 _AT_ONCE = 1 << 20  # bytes of a column that are read at a time
-_DECODED = 1 << 22  # bytes of rows that are decoded at a time
+# Bytes of rows that are decoded at a time. Of lists fewer, as numbers and levels take 18 times what bytes in them do.
+_DECODED, _DECODED_LISTS = 1 << 22, 1 << 20
 
 
 def open_parquet(path: str, columns: Sequence[str] | None) -> RowReader:
@@ -179,11 +180,14 @@ class _GroupedRows(RowReader):
             return self._kept[1]
 
     def _decode(self, stream: BinaryIO, number: int, rows: np.ndarray) -> None:
+        import pyarrow as pa
+
         done, place = 0, int(self._starts[number])
         for table in self._tables(stream, int(self._groups[number])):
             part = rows[done : done + table.num_rows]
             fill(part, table, self._layout, self.name, place + done)
             done += len(part)
+        pa.default_memory_pool().release_unused()  # or fragments pile up while a large file is streamed
 
 
 class _ParquetRows(_GroupedRows):
@@ -196,8 +200,7 @@ class _ParquetRows(_GroupedRows):
     def _tables(self, stream: BinaryIO, number: int) -> Iterator[pa.Table]:
         group = self._metadata.row_group(number)
         missing = group.num_rows
-        # Some rows at a time: numbers and levels of lists take many times what the rows do.
-        at_once = min(missing, max(1, _DECODED // self.row_bytes))
+        at_once = min(missing, max(1, (_DECODED_LISTS if self._layout.length else _DECODED) // self.row_bytes))
         # What lists hold is not known from the number of rows. No more is asked of `group`: pyarrow 26 ends the
         # process where the metadata of a column is damaged, unless it meets it while it reads.
         if self._layout.length and group.total_byte_size > _MAX_STORED:
@@ -205,7 +208,11 @@ class _ParquetRows(_GroupedRows):
         with _parsing(self.name, _PARQUET):
             file = _parquet_file(stream, metadata=self._metadata, buffer_size=_AT_ONCE)
             # Not `read_row_groups`, which decodes as many values as the pages claim.
-            parts = file.iter_batches(at_once, row_groups=[number], columns=list(self._layout.names))
+            # One column has nothing to share out, and each thread that has allocated keeps some memory.
+            has_columns = not self._layout.length
+            parts = file.iter_batches(
+                at_once, row_groups=[number], columns=list(self._layout.names), use_threads=has_columns
+            )
         while missing > 0:
             with _parsing(self.name, _PARQUET):
                 table = _validated([next(parts)])
