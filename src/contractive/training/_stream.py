@@ -87,12 +87,15 @@ def stream_order(
         rng = np.random.default_rng([seed, epoch, 2, number]) if shuffle else None
         places = _dealt(stop - start, batch_size, rng)
         own = places[:, begin:end]
-        wanted = np.sort(own[own >= 0])
+        is_wanted = np.zeros(stop - start, bool)
+        is_wanted[own[own >= 0]] = True
+        wanted = np.flatnonzero(is_wanted)
         # What is read is what stands in these places of the epoch, run by run.
         cuts = np.flatnonzero(np.diff(wanted) > 1) + 1
         runs = [(start + int(run[0]), start + int(run[-1]) + 1) for run in np.split(wanted, cuts) if len(run)]
         ranges = [_ranges(begins, sizes, ends, *run) for run in runs]
-        found = np.where(own < 0, 0, np.searchsorted(wanted, own)).astype(np.uint32)
+        numbers = np.cumsum(is_wanted, dtype=np.uint32) - 1  # of the rows among those that are read
+        found = np.where(own < 0, np.uint32(0), numbers[own])
         yield Window(np.concatenate([np.empty((0, 2), np.int64), *ranges]), found, stop - start)
 
 
@@ -106,7 +109,8 @@ def _dealt(n_rows: int, batch_size: int, rng: np.random.Generator | None) -> np.
     n_full = n_rows - (n_minibatches - 1) * batch_size  # slots that the last minibatch has a row for
     counts = np.full(batch_size, n_minibatches - 1)
     counts[:n_full] += 1
-    shuffled = np.lexsort((rng.random(n_rows), np.repeat(np.arange(batch_size), counts)))
+    # By slot, and at random within each; stable, as all processes must agree where two numbers are the same.
+    shuffled = np.argsort(np.repeat(np.arange(batch_size), counts) + rng.random(n_rows), kind="stable")
     cut = n_full * n_minibatches
     places[:, :n_full] = shuffled[:cut].reshape(n_full, n_minibatches).T
     places[:-1, n_full:] = shuffled[cut:].reshape(batch_size - n_full, n_minibatches - 1).T
