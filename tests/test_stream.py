@@ -13,9 +13,10 @@ import pytest
 
 from contractive import ContractiveAutoencoder, DenoisingAutoencoder, StackedAutoencoder
 from contractive.estimators._streams import held_out_blocks
-from contractive.sources import ReadAhead, RowReader
+from contractive.sources import ReadAhead, RowReader, aligned_empty
 from contractive.training import Trained, resolve_optimizer, stream_order, train
 from contractive.training._engines import JaxEngine
+from contractive.training._step import on_device
 from contractive.training._stream import window_rows
 from test_training import CONTRACTIVE, RANDOM, bits, one_minibatch_a_chunk, start
 from toys import ArrayRows, X, assert_same_training, small
@@ -281,6 +282,19 @@ def test_no_more_windows_are_held_than_one_and_those_ahead(monkeypatch: pytest.M
     )
     assert max(seen["chunk"]) == 2
     assert max(seen["epoch"]) <= 1  # that of the next epoch
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.float64])
+@pytest.mark.parametrize("of_weights", [False, True])
+def test_rows_that_are_aligned_are_not_copied(dtype: type, of_weights: bool):
+    if jax.default_backend() != "cpu":
+        pytest.skip("other devices have memory of their own")
+    own = np.dtype(np.float64 if dtype is np.float64 else np.float32)
+    rows, weights = aligned_empty((64, 8), np.dtype(dtype)), aligned_empty((64,), own)
+    rows[:], weights[:] = 3, 1
+    loaded = on_device(rows, weights, own)[of_weights]
+    assert loaded.unsafe_buffer_pointer() == (weights if of_weights else rows).ctypes.data
+    assert loaded.dtype == (own if of_weights else dtype)
 
 
 def test_no_more_is_read_ahead_than_is_asked_for():

@@ -110,11 +110,14 @@ def initial_state(
 
 
 def on_device(rows: np.ndarray, weights: np.ndarray | None, dtype: np.dtype) -> tuple[Any, Any]:
-    """Rows, as they are stored, and their weights, in the dtype of the arithmetic, on the device."""
+    """Rows, as they are stored, and their weights, in the dtype of the arithmetic, on the device.
+
+    Not by `jnp.asarray`, which copies; this leaves aligned memory where it is on a CPU.
+    """
     weights = None if weights is None else np.asarray(weights, dtype)
     # Windows are loaded by a thread of their own, where 64 bits are not enabled because they are in another.
     with jax.enable_x64(True) if dtype.itemsize == 8 else nullcontext():
-        return jnp.asarray(rows), None if weights is None else jnp.asarray(weights)
+        return jax.device_put(rows), None if weights is None else jax.device_put(weights)
 
 
 def fresh_state(transformation: optax.GradientTransformation, model: Model) -> optax.OptState:
