@@ -78,7 +78,7 @@ def test_sums_over_the_network_are_those_in_memory(tmp_path: Path):
     """As on machines apart, where two processes find no memory of each other's."""
     job = ["train", "x.npy", *JOB, "--batch-size", 31, "--model", "dae", "--contraction", 0.5]
     train_all(2, *job, "--out", "memory", folder=tmp_path)
-    apart = "from contractive.distributed._sums import SharedSums; SharedSums.prepare = lambda self: None; "
+    apart = "from contractive.distributed._exchange import SharedMemory; SharedMemory.prepare = lambda self: None; "
     train_all(2, *job, "--out", "network", folder=tmp_path, setup=apart)
     assert_same_numbers(tmp_path / "memory", tmp_path / "network")
 

@@ -144,7 +144,7 @@ class SlowToHear:
         time.sleep(0.01)
         return np.array([values], np.float64)
 
-    def adder(self, n_bytes: int) -> None:
+    def exchange(self, n_bytes: int) -> None:
         """JAX is to add up."""
 
 

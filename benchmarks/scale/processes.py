@@ -26,7 +26,7 @@ BATCH, FEATURES, UNITS = 1000, 784, 500  # rows of a minibatch for each process
 GRADIENT_FLOATS = UNITS * FEATURES + UNITS + FEATURES + 2  # and the two costs
 FLAGS = {"OMP_NUM_THREADS": "1", "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false"}  # single-threaded
 # As between machines, where processes find no memory of each other's.
-APART = "from contractive.distributed._sums import SharedSums; SharedSums.prepare = lambda self: None; "
+APART = "from contractive.distributed._exchange import SharedMemory; SharedMemory.prepare = lambda self: None; "
 CONTENDERS = {"one": (1, 1), "two": (2, 1), "two apart": (1, 2)}  # processes of a group, groups
 
 

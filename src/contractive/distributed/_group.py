@@ -15,13 +15,14 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from ._exchange import MOST_BYTES, MOST_PROCESSES, SharedMemory
 from ._meeting import found_place, meet
-from ._sums import MOST_BYTES, MOST_PROCESSES, SharedSums
 from ._watch import Watch
 
 __all__ = ["Group", "current", "join"]
 
 _AXIS = "data"
+_SPOKEN = 1 << 12  # bytes that are reserved at least for what is said
 _BROKEN = ("Gloo", "gloo", "NCCL", "Connection reset", "Connection closed")  # what errors of JAX then speak of
 
 _entered: list[Group] = []
@@ -92,6 +93,7 @@ class Group:
     def __init__(self, index: int, size: int, watch: Watch):
         self.index, self.size, self._watch = index, size, watch
         self._mesh = Mesh(np.array(jax.devices()), (_AXIS,))
+        self._exchange: Callable[..., np.ndarray] | None = None
         with _without_gloo():
             self.gather([0])  # makes the connections over which all later sums go
         if jax.default_backend() == "cpu":
@@ -113,6 +115,8 @@ class Group:
         words = np.asarray(values, np.float64).view(np.uint32)  # which JAX leaves as they are in any precision
         said = np.zeros((1, self.size, len(words)), np.uint32)
         said[0, self.index] = words
+        if self._exchange is not None and words.nbytes <= _SPOKEN:
+            return self._exchange(words)[:, : len(words)].copy().view(np.float64)
         own = [device for device in self._mesh.devices.flat if device.process_index == jax.process_index()]
         parts = [jax.device_put(said if device is own[0] else np.zeros_like(said), device) for device in own]
         shape, sharding = (self._mesh.size, *said.shape[1:]), NamedSharding(self._mesh, PartitionSpec(_AXIS))
@@ -127,36 +131,37 @@ class Group:
         """Whether it holds in one of the processes."""
         return bool(self.gather([flag]).any())
 
-    def adder(self, n_bytes: int) -> Callable[..., list[np.ndarray]] | None:
-        """What adds up arrays of the processes without a network; all must call this.
+    def exchange(self, n_bytes: int) -> Callable[..., np.ndarray] | None:
+        """What shows all processes the arrays of each without a network; all must call this.
 
         Args:
             n_bytes: of the arrays of a process, at most.
 
         Returns:
-            `SharedSums.add_up`, or None where JAX is to do it: on other devices than CPUs, on
-            several machines, for very many processes or bytes, or where there is no memory to share.
+            `SharedMemory.exchange`, or None where there is none: on other devices than CPUs, on several machines, for
+            very many processes or bytes, or where there is no memory to share.
         """
         one_each = jax.default_backend() == "cpu" and len(jax.devices()) == self.size
         is_small = 1 < self.size <= MOST_PROCESSES and n_bytes <= MOST_BYTES
         if not (one_each and is_small and hasattr(os, "posix_fallocate")):
             return None
-        sums = self._sums
-        if sums is None or self.any(not _succeeds(partial(sums.reserve, n_bytes))):
-            return None
-        return sums.add_up
+        memory = self._memory
+        self._exchange = None  # all hear of each other over the network, so that none exchanges while room is made
+        if memory is not None and not self.any(not _succeeds(partial(memory.reserve, max(n_bytes, _SPOKEN)))):
+            self._exchange = memory.exchange
+        return self._exchange
 
     @cached_property
-    def _sums(self) -> SharedSums | None:
-        """What adds up in memory, or None where not all processes have the same; all must ask for it."""
-        sums = SharedSums(int(self.agree([secrets.randbits(52)])[0]), self.index, self.size)
-        is_prepared = self.index != 0 or _succeeds(sums.prepare)
+    def _memory(self) -> SharedMemory | None:
+        """What all processes share, or None where not all have the same memory; all must ask for it."""
+        memory = SharedMemory(int(self.agree([secrets.randbits(52)])[0]), self.index, self.size)
+        is_prepared = self.index != 0 or _succeeds(memory.prepare)
         self.any(False)  # all wait for that
-        have_met = not self.any(not (is_prepared and _succeeds(sums.meet)))
-        sums.forget()
+        have_met = not self.any(not (is_prepared and _succeeds(memory.meet)))
+        memory.forget()
         if have_met:
-            return sums
-        sums.close()
+            return memory
+        memory.close()
         return None
 
     def __enter__(self) -> Self:
@@ -167,8 +172,9 @@ class Group:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         _entered.remove(self)
-        if (sums := vars(self).get("_sums")) is not None:
-            sums.close()
+        self._exchange = None
+        if (memory := vars(self).get("_memory")) is not None:
+            memory.close()
         if error is not None and any(word in str(error) for word in _BROKEN):
             self._watch.wait()
         if error is not None and isinstance(error, Exception) and not isinstance(error, FloatingPointError):

@@ -12,7 +12,7 @@ from ..models import AutoEncoder, Model
 from ..native import MAX_BATCH, Kernel, build_kernel
 from ..objectives import Objective
 from ..penalties import Contraction
-from ._local import Adder, LocalEngine
+from ._local import Exchange, LocalEngine
 from ._optimizers import plain_rate
 from ._shared import SharedEngine, own_places
 from ._step import Chunk, TrainingState, on_device, run_chunk
@@ -93,7 +93,7 @@ def make_engine(
     engine: str = "auto",
     weighted: bool = False,
     shared: bool = False,
-    adder: Adder | None = None,
+    exchange: Exchange | None = None,
 ) -> Engine:
     """What trains.
 
@@ -107,7 +107,7 @@ def make_engine(
         engine: one of `ENGINES`.
         weighted: whether rows have weights.
         shared: whether all devices of all processes train together, which JAX does.
-        adder: what adds up over processes that have a device each; None for JAX, or for none that are shared.
+        exchange: what shows all processes, which have a device each, the arrays of each; None where nothing does.
 
     Raises:
         ValueError: if `engine` is "native" and the kernel cannot do the job.
@@ -115,9 +115,9 @@ def make_engine(
     if shared:
         if engine == "native":
             raise ValueError("`engine` must be 'jax' or 'auto' where several devices train together; got 'native'.")
-        if adder is not None:
+        if exchange is not None:
             scale, [place] = np.asarray(uint8_scale, model.dtype), own_places()
-            return LocalEngine(objective, transformation, scale, batch_size, place, adder)
+            return LocalEngine(objective, transformation, scale, batch_size, place, exchange)
         return SharedEngine(objective, transformation, np.asarray(uint8_scale, model.dtype), batch_size)
     kernel = None
     if engine != "jax" and not weighted:

@@ -1,4 +1,4 @@
-"""Training in several processes of one machine, with a device each: gradients are added up outside of JAX."""
+"""Training in several processes of one machine, with a device each, which see each other's gradients in memory."""
 
 from __future__ import annotations
 
@@ -11,31 +11,33 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.flatten_util import ravel_pytree
 
-from .._typing import Array, Int
+from .._typing import Array, Float, Int
 from ..models import Model
 from ..objectives import Objective, Parts
 from ._step import COMPILER_OPTIONS, Chunk, TrainingState, descend, gradient_of, minibatch_of, on_device
 
-__all__ = ["Adder", "LocalEngine", "summed_bytes"]
+__all__ = ["Exchange", "LocalEngine", "exchanged_bytes"]
 
-Adder = Callable[..., list[np.ndarray]]
-"""Of some arrays of each process, of one dtype, their sums over the processes."""
+Exchange = Callable[..., np.ndarray]
+"""Given some arrays of this process, of one dtype: of shape (processes, entries) those of all, which the next call may
+overwrite. The entries are those of all arrays, one after the other, and some more."""
 
 _compiled = partial(jax.jit, compiler_options=COMPILER_OPTIONS)
 
 
-def summed_bytes(model: Model) -> int:
-    """Bytes of what is added up: the gradient and the two costs."""
+def exchanged_bytes(model: Model) -> int:
+    """Bytes of what is exchanged for a minibatch: the gradient and the two costs."""
     parameters = jax.tree.leaves(eqx.filter(model, eqx.is_inexact_array))
     return sum(leaf.nbytes for leaf in parameters) + 2 * model.dtype.itemsize
 
 
 class LocalEngine:
-    """The steps of `steps_of_chunk`, in two calls each, between which the processes add up their gradients.
+    """The steps of `steps_of_chunk`, a call each, between which the processes exchange their gradients.
 
-    Not in one call, as JAX's own sums go through the network's layers, and a function of the host that it calls in the
-    middle may wait for ever for the very thread that it runs in.
+    Not in one call for all, as JAX's own sums go through the network's layers, and a function of the host that it calls
+    in the middle may wait for ever for the very thread that it runs in.
 
     Args:
         objective: what is minimised.
@@ -43,7 +45,7 @@ class LocalEngine:
         scale: what a uint8 value is divided by, in the dtype of the model.
         batch_size: rows of a minibatch in all.
         place: of this process's device among all.
-        adder: what adds up.
+        exchange: shows each process the gradients of all.
     """
 
     name = "jax"
@@ -55,13 +57,14 @@ class LocalEngine:
         scale: np.ndarray,
         batch_size: int,
         place: int,
-        adder: Adder,
+        exchange: Exchange,
     ):
-        self._dtype, self._adder = scale.dtype, adder
+        self._dtype, self._exchange = scale.dtype, exchange
         self._gradient = partial(
             _gradient, objective=objective, scale=jnp.asarray(scale), batch_size=batch_size, place=place
         )
         self._descend = partial(_descend, transformation=transformation)
+        self._go_on = partial(_go_on, transformation=transformation, **self._gradient.keywords)
 
     def load(self, rows: np.ndarray, weights: np.ndarray | None) -> Any:
         """As for `Engine`: on the device."""
@@ -72,16 +75,20 @@ class LocalEngine:
         stored, weights = loaded
         arrays = {"order": chunk.order, "bounds": chunk.limits, "keys": chunk.keys}
         given = {"stored": stored, "weights": weights} | {name: jnp.asarray(array) for name, array in arrays.items()}
-        for number in range(*chunk.bounds):
-            part = self._gradient(state.model, **given, number=np.int32(number))
-            leaves, structure = jax.tree.flatten(part)
-            summed = jax.tree.unflatten(structure, self._adder(*leaves))
-            state = self._descend(state, summed, number=np.int32(chunk.offset + number))
-        return state
+        first, last = chunk.bounds
+        part = self._gradient(state.model, **given, number=np.int32(first))
+        for number in range(first, last):
+            # No copy: it is read when the next part is there, and no process writes here before it has that.
+            everyones = jax.device_put(self._exchange(*jax.tree.leaves(part)))
+            done = np.int32(chunk.offset + number)
+            if number + 1 < last:
+                state, part = self._go_on(state, everyones, done, **given, number=np.int32(number + 1))
+            else:
+                state = self._descend(state, everyones, done)
+        return jax.block_until_ready(state)  # as others may write to what was seen last
 
 
-@partial(_compiled, static_argnames=("batch_size", "place"))
-def _gradient(
+def _gradient_of_minibatch(
     model: Model,
     objective: Objective,
     stored: Any,
@@ -100,12 +107,32 @@ def _gradient(
     return gradient_of(model, objective, *minibatch)
 
 
-@partial(_compiled, static_argnames="transformation", donate_argnames="state")
-def _descend(
-    state: TrainingState, summed: Any, transformation: optax.GradientTransformation, number: Int[Array, ""]
+def _state_after(
+    state: TrainingState,
+    everyones: Float[Array, "processes entries"],
+    done: Int[Array, ""],
+    transformation: optax.GradientTransformation,
 ) -> TrainingState:
-    """The state after a minibatch of the epoch, of which all processes have the same sums."""
-    gradient, parts = summed
+    """The state after a minibatch of the epoch, of which each process has a part; all get the same bits."""
+    one, restore = ravel_pytree((eqx.filter(state.model, eqx.is_inexact_array), Parts(*state.costs[0])))
+    gradient, parts = restore(everyones[:, : len(one)].sum(axis=0))
     model, optimizer_state = descend(state.model, state.optimizer_state, transformation, gradient)
-    costs = jax.lax.dynamic_update_index_in_dim(state.costs, jnp.stack(parts), number, axis=0)
+    costs = jax.lax.dynamic_update_index_in_dim(state.costs, jnp.stack(parts), done, axis=0)
     return TrainingState(model, optimizer_state, costs)
+
+
+_gradient = _compiled(_gradient_of_minibatch, static_argnames=("batch_size", "place"))
+_descend = _compiled(_state_after, static_argnames="transformation", donate_argnames="state")
+
+
+@partial(_compiled, static_argnames=("transformation", "batch_size", "place"), donate_argnames="state")
+def _go_on(
+    state: TrainingState,
+    everyones: Float[Array, "processes entries"],
+    done: Int[Array, ""],
+    transformation: optax.GradientTransformation,
+    **minibatch: Any,
+) -> tuple[TrainingState, tuple[Any, Parts]]:
+    """`_state_after` the minibatch that is done, and `_gradient_of_minibatch` of the next, in one call."""
+    state = _state_after(state, everyones, done, transformation)
+    return state, _gradient_of_minibatch(state.model, **minibatch)

@@ -14,7 +14,7 @@ from ..models import Model
 from ..objectives import Objective
 from ._engines import make_engine
 from ._feeds import Run, make_feed
-from ._local import summed_bytes
+from ._local import exchanged_bytes
 from ._shared import Peers, own_slots
 from ._step import TrainingState, initial_state
 
@@ -189,7 +189,7 @@ def train(
         engine=engine,
         weighted=sample_weight is not None,
         shared=peers is not None,
-        adder=None if peers is None else peers.adder(summed_bytes(state.model)),
+        exchange=None if peers is None else peers.exchange(exchanged_bytes(state.model)),
     )
     feed = make_feed(
         runner,

@@ -13,7 +13,7 @@ import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from ..objectives import Objective
-from ._local import Adder
+from ._local import Exchange
 from ._step import COMPILER_OPTIONS, Chunk, Share, TrainingState, steps_of_chunk
 from ._stream import Slots
 
@@ -30,8 +30,8 @@ class Peers(Protocol):
         """What each process says, of shape (processes, values); all must call it."""
         ...
 
-    def adder(self, n_bytes: int) -> Adder | None:
-        """What adds up arrays of at most so many bytes, or None where JAX is to do it; all must call it."""
+    def exchange(self, n_bytes: int) -> Exchange | None:
+        """What shows all the arrays of each, of at most so many bytes, or None where nothing does; all must call it."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""Sums over the processes of one machine, through memory that they share and not over its network."""
+"""What the processes of one machine tell each other, through memory that they share and not over its network."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-__all__ = ["MOST_BYTES", "MOST_PROCESSES", "SharedSums"]
+__all__ = ["MOST_BYTES", "MOST_PROCESSES", "SharedMemory"]
 
 MOST_PROCESSES = 16
 """As each reads what all have written."""
@@ -22,8 +22,8 @@ _ALIGNED = 64
 _MEMORY = Path("/dev/shm")  # files in memory, where the system has them
 
 
-class SharedSums:
-    """Adds up an array of each process.
+class SharedMemory:
+    """Shows all processes the arrays of each.
 
     Two slots a process, taken in turns, in a file that all map, and a pipe to each, by which the others say that theirs
     is filled: writing and reading it, unlike looking at a flag, keeps the order of the memory on every processor. Who
@@ -48,7 +48,7 @@ class SharedSums:
             OSError: if there is no room or right.
         """
         self._folder.mkdir(mode=0o700)
-        (self._folder / "sums").touch()
+        (self._folder / "arrays").touch()
         for index in range(self._size):
             os.mkfifo(self._folder / str(index))
 
@@ -58,7 +58,7 @@ class SharedSums:
         Raises:
             OSError: if it is not there, as on another machine.
         """
-        for name in ["sums", *range(self._size)]:
+        for name in ["arrays", *range(self._size)]:
             self._open.append(os.open(self._folder / str(name), os.O_RDWR))
         self._file, *self._pipes = self._open
 
@@ -67,7 +67,7 @@ class SharedSums:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def reserve(self, n_bytes: int) -> None:
-        """Have room for arrays of as many bytes and no more, as all must; while no process adds up.
+        """Have room for arrays of as many bytes and no more, as all must; while no process exchanges any.
 
         Raises:
             OSError: if there is not enough.
@@ -80,27 +80,25 @@ class SharedSums:
         slots = np.frombuffer(mmap.mmap(self._file, total), np.uint8)
         self._slots, self._capacity = slots.reshape(2, self._size, capacity), capacity
 
-    def add_up(self, *parts: np.ndarray) -> list[np.ndarray]:
-        """The sums over the processes, which all call it with arrays alike; in their order, so all get the same bits.
+    def exchange(self, *parts: np.ndarray) -> np.ndarray:
+        """What all processes give, which all call it with arrays alike.
 
         Args:
             parts: arrays of this process, of one dtype, together of at most as many bytes as were reserved.
 
         Returns:
-            For each an array of its shape.
+            The memory itself, of shape (processes, as many of the dtype as were reserved): of each process the entries
+            of its arrays, one array after the other. It is to be read before the next call.
         """
         arrays = [np.asarray(part) for part in parts]
-        slots = self._slots[self._turn % 2].view(arrays[0].dtype)
-        ends = np.cumsum([array.size for array in arrays])
-        places = [
-            slots[:, end - array.size : end].reshape(self._size, *array.shape)
-            for array, end in zip(arrays, ends, strict=True)
-        ]
-        for place, array in zip(places, arrays, strict=True):
-            place[self._index] = array
+        shared = self._slots[self._turn % 2].view(arrays[0].dtype)
+        done = 0
+        for array in arrays:
+            shared[self._index, done : done + array.size] = array.reshape(-1)
+            done += array.size
         self._turn += 1
         self._wait()
-        return [place.sum(axis=0) for place in places]
+        return shared
 
     def close(self) -> None:
         """Let the pipes and the file go."""
