@@ -2,7 +2,8 @@
 
 Each process has a core of its own (taskset) and 1,000 rows of every minibatch: two train on minibatches of 2,000.
 Beside them, two that know nothing of each other: what the machine has to give. Rounds of all three take turns, so that
-what else the machine does falls on all; a round's speed is the median of its epochs but the first, which compiles.
+what else the machine does falls on all; a round's speed is the median of its epochs but the first, which compiles, and
+what is quoted the median of the ratios within a round, as a machine that others share has another speed in each.
 Writes `results/processes.json`.
 """
 
@@ -93,9 +94,13 @@ def measured(n_rows: int, n_epochs: int, n_rounds: int) -> dict[str, Any]:
         "job": {"rows": n_rows, "features": FEATURES, "units": UNITS, "batch_a_process": BATCH, "epochs": n_epochs},
         "rows_per_second": speeds,
         "median": medians,
-        "ratio": round(medians["two"] / medians["one"], 3),
-        "ratio_apart": round(medians["two apart"] / medians["one"], 3),
+        "ratio": _ratio(speeds["two"], speeds["one"]),
+        "ratio_apart": _ratio(speeds["two apart"], speeds["one"]),
     }
+
+
+def _ratio(speeds: list[float], others: list[float]) -> float:
+    return round(statistics.median(speed / other for speed, other in zip(speeds, others, strict=True)), 3)
 
 
 def main() -> None:
