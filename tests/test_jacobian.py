@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
+from jax.extend.core import jaxprs_in_params
 
 from contractive.activations import ACTIVATIONS
 from contractive.jacobian import (
@@ -26,7 +27,7 @@ from contractive.jacobian import (
     matrix,
     reconstruction_differential,
 )
-from contractive.jacobian._chain import factor, factor_frobenius_sq, multiply, prepare, quadratic_form
+from contractive.jacobian._chain import factor, factor_frobenius_sq, floats_of_plan, multiply, prepare, quadratic_form
 from contractive.models import AutoEncoder
 from registry import MODELS
 from routes import finite_differences, jit_for_once, random_model, value_and_gradient
@@ -193,6 +194,53 @@ def test_operations_are_counted_as_the_compiler_counts_them(plan):
     compiled = jit_for_once(jax.value_and_grad(cost, argnums=(0, 1))).lower(weights, slopes).compile()
     counted = compiled.cost_analysis()["flops"] / batch  # type: ignore[index]
     np.testing.assert_allclose(count_flops(plan, sizes, batch), counted, rtol=0.05)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "floats"),
+    [
+        ((7, 5, 4, 3), {Plan.UP: 252, Plan.DOWN: 123, Plan.GRAM: 111}),
+        ((7, 5, 3), {Plan.UP: 168, Plan.DOWN: 87, Plan.GRAM: 75, Plan.TWO_GRAMS: 0}),
+        ((7, 5), {Plan.LAYER: 0}),
+    ],
+)
+def test_floats_held_are_those_of_the_products_their_copies_and_their_gradients(sizes, floats):
+    # UP: 3 x 7 x (5 + 4 + 3); from above: 3 x 3 x (5 + 4), and A W_1 or A G with its gradient, 2 x 3 x 7 or 2 x 3 x 5.
+    assert {plan: floats_of_plan(plan, sizes) for plan in floats} == floats
+
+
+def flops_of_products(function: Any, *arguments: Any) -> int:
+    """Operations of the matrix products of a traced function."""
+
+    def of(jaxpr: Any) -> int:
+        total = 0
+        for equation in jaxpr.eqns:
+            if equation.primitive.name == "dot_general":
+                (contracted, _), _ = equation.params["dimension_numbers"]
+                left = equation.invars[0].aval.shape
+                total += 2 * equation.outvars[0].aval.size * int(np.prod([left[axis] for axis in contracted]))
+            total += sum(of(inner) for inner in jaxprs_in_params(equation.params))
+        return total
+
+    return of(jax.make_jaxpr(function)(*arguments).jaxpr)
+
+
+@pytest.mark.parametrize(
+    "sizes", [(9, 2), (9, 5, 2), (2, 5, 9), (9, 4, 7, 2), (2, 7, 4, 9), (3, 8, 2, 8, 5), (5, 2, 8, 8, 3), (4, 4, 4, 4)]
+)
+def test_jacobian_is_multiplied_from_the_cheaper_end(sizes):
+    weights = [np.ones((above, below), np.float32) for below, above in pairwise(sizes)]
+    slopes = [np.ones(units, np.float32) for units in sizes[1:]]
+    up = sum(2 * sizes[0] * below * above for below, above in pairwise(sizes[1:]))
+    down = sum(2 * sizes[-1] * above * below for below, above in pairwise(sizes[:-1]))
+    assert flops_of_products(multiply, weights, slopes) == min(up, down)
+
+
+@pytest.mark.parametrize(("units", "share"), [(255, 1), (256, 10 / 16), (512, 10 / 16)])
+def test_gradient_of_the_quadratic_form_costs_five_eighths_of_a_product_for_many_units(units, share):
+    A, G = jnp.ones((3, units)), jnp.ones((units, units))
+    counted = flops_of_products(lambda *moved: jax.jvp(quadratic_form, (A, G), moved), A, G)
+    assert counted == 2 * 3 * units**2 * (1 + share) + 2 * 3 * units  # the last is <A, A G>
 
 
 def test_the_quadratic_form_of_a_lone_row_costs_about_a_product():

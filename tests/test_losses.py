@@ -68,3 +68,15 @@ def test_output_nonlinearity(name, output, pair, x64):
     np.testing.assert_allclose(nonlinearity.function(jnp.asarray(z)), output(z), rtol=1e-14)
     slope = [finite_differences(lambda z: nonlinearity.function(jnp.asarray(z)).item(), entry) for entry in z]
     np.testing.assert_allclose(nonlinearity.derivative(jnp.asarray(z)), slope, rtol=1e-7, atol=1e-9)
+
+
+def test_only_the_cross_entropy_needs_the_unit_interval():
+    assert {name: loss.unit_interval for name, loss in LOSSES.items()} == {
+        "squared_error": False,
+        "cross_entropy": True,
+    }
+
+
+def test_a_loss_cannot_be_changed():
+    with pytest.raises(AttributeError, match="name"):
+        LOSSES["squared_error"].name = "other"  # type: ignore[misc]

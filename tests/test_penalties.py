@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 
 from contractive.models import AutoEncoder
 from contractive.objectives import Objective
+from contractive.penalties import PENALTIES as PENALTY_CLASSES
 from contractive.penalties import (
     Contraction,
     HigherOrder,
+    Penalty,
     PenaltySum,
     ReconstructionContraction,
     SpectralContraction,
@@ -240,6 +242,71 @@ def test_a_sum_is_the_sum_of_its_terms(model_and_x):
         once + HigherOrder(0.1)(model, forward, key=jax.random.fold_in(key, 1)),
         rtol=1e-13,
     )
+
+
+def test_defaults_are_those_of_the_papers_and_the_docs():
+    assert (Contraction(1.0).estimator, Contraction(1.0).n_probes) == ("exact", 1)
+    assert (ReconstructionContraction(1.0).estimator, ReconstructionContraction(1.0).n_probes) == ("exact", 1)
+    assert (HigherOrder(1.0).std, HigherOrder(1.0).n_samples) == (0.1, 4)
+    assert SpectralContraction(1.0).n_iterations == 20
+
+
+@pytest.mark.parametrize(
+    ("penalty", "numbers"),
+    [
+        (Contraction(0.5), [0.5]),
+        (ReconstructionContraction(0.5, "hutchinson", 3), [0.5]),
+        (HigherOrder(0.5, 0.2, 3), [0.5, 0.2]),
+        (SpectralContraction(0.5, 7), [0.5]),
+        (Contraction(0.5) + WeightDecay(0.25), [0.5, 0.25]),
+    ],
+)
+def test_coefficients_are_what_can_be_changed_without_compiling_anew(penalty, numbers):
+    assert jax.tree.leaves(penalty) == numbers
+
+
+def test_every_penalty_needs_a_term_of_its_own():
+    class Nothing(Penalty):
+        coefficient: float
+
+    with pytest.raises(TypeError, match="abstract"):
+        Nothing(1.0)  # type: ignore[abstract,call-arg]
+    assert all(vars(penalty).get("term") for penalty in PENALTY_CLASSES.values())
+
+
+def test_floats_held_follow_what_a_term_forms():
+    deep, one = (
+        MODELS["deep tied"](),
+        random_model(np.random.RandomState(4), tied=True, activation="sigmoid", loss="squared_error"),
+    )
+    exact = Contraction(1.0).floats(deep, 100)
+    assert exact > deep.n_features
+    assert Contraction(1.0, "hutchinson").floats(deep, 100) == 0
+    assert ReconstructionContraction(1.0, "hutchinson").floats(deep, 100) == 0
+    assert HigherOrder(1.0, n_samples=3).floats(deep, 100) == 3 * exact
+    assert (Contraction(1.0) + HigherOrder(1.0, n_samples=3)).floats(deep, 100) == 4 * exact
+    assert ReconstructionContraction(1.0).floats(deep, 100) > exact  # of twice as many layers
+    assert [Contraction(1.0).floats(one, 100), WeightDecay(1.0).floats(one, 100)] == [0, 0]
+
+
+def test_an_exact_term_prepares_what_the_weights_give_and_an_estimate_nothing(model_and_x):
+    model, _ = model_and_x
+    for kind in (Contraction, ReconstructionContraction):
+        assert jax.tree.leaves(kind(1.0).prepare(model, 100))
+        assert not jax.tree.leaves(kind(1.0, "hutchinson").prepare(model, 100))
+
+
+def test_at_one_example_the_plan_is_that_of_one_row():
+    batches = []
+
+    class Own(WeightDecay):
+        def prepare(self, model: Any, batch: int) -> Any:
+            batches.append(batch)
+            return super().prepare(model, batch)
+
+    model = random_model(np.random.RandomState(4), tied=True, activation="sigmoid", loss="squared_error")
+    Own(1.0)(model, model.forward(jnp.ones(5)))
+    assert batches == [1]
 
 
 @pytest.mark.parametrize(
