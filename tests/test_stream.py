@@ -284,6 +284,21 @@ def test_no_more_windows_are_held_than_one_and_those_ahead(monkeypatch: pytest.M
     assert max(seen["epoch"]) <= 1  # that of the next epoch
 
 
+@pytest.mark.parametrize("read_ahead", [1, 3])
+def test_windows_go_through_the_same_memory(monkeypatch: pytest.MonkeyPatch, read_ahead: int):
+    load, places = JaxEngine.load, list[int]()
+
+    def remembered(self: JaxEngine, rows: np.ndarray, weights: np.ndarray | None) -> Any:
+        places.append(rows.ctypes.data)
+        return load(self, rows, weights)
+
+    monkeypatch.setattr(JaxEngine, "load", remembered)
+    streamed = fit(ArrayRows(ROWS), max_epochs=5, engine="jax", read_ahead=read_ahead)
+    assert len(places) == 5 * -(-N_ROWS // WINDOW) > read_ahead + 1
+    assert len(set(places)) <= read_ahead + 1
+    assert bits(streamed.model) == bits(fit(ArrayRows(ROWS), max_epochs=5, engine="jax", read_ahead=9).model)
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.float64])
 @pytest.mark.parametrize("of_weights", [False, True])
 def test_rows_that_are_aligned_are_not_copied(dtype: type, of_weights: bool):

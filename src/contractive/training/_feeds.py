@@ -6,6 +6,7 @@ import abc
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from functools import partial
+from queue import SimpleQueue
 from typing import Any, Protocol, runtime_checkable
 
 import jax
@@ -184,6 +185,11 @@ class _Streamed(_Feed):
 
     def _prepare(self) -> None:
         self._size = window_rows(len(self._rows), self._rows.row_bytes, self._batch_size)
+        held = len(self._parts.ranges) * self._size // self._batch_size * self._parts.each
+        # The windows go through the same memory, as what a system gives back and takes anew comes and goes by chance.
+        self._free = SimpleQueue[np.ndarray]()
+        for _ in range(self._ahead + 1):
+            self._free.put(aligned_empty((held, self._rows.shape[1]), self._rows.dtype))
 
     def runs(self, epochs: range, first: int = 0) -> Generator[Run, None, None]:
         """As for `Feed`."""
@@ -198,21 +204,23 @@ class _Streamed(_Feed):
     def _run(self, ahead: ReadAhead, keys: np.ndarray, number: int) -> Run:
         """A `Run` for an epoch whose window of this number is read next."""
         per_window = self._size // self._batch_size
-        number, loaded, order, n_rows = number - 1, None, np.empty(0), 0
+        number, window = number - 1, None
 
         def run(state: TrainingState, bounds: tuple[int, int]) -> TrainingState:
-            nonlocal number, loaded, order, n_rows
+            nonlocal number, window
             start, stop = bounds
             while start < stop:
-                if loaded is None:
-                    number, (loaded, order, n_rows) = number + 1, ahead.next()
+                if window is None:
+                    number, window = number + 1, ahead.next()
+                loaded, order, n_rows, memory = window
                 offset = number * per_window
                 end = min(stop, offset + per_window)
                 chunk = Chunk(order, (start - offset, end - offset), n_rows, keys, offset)
                 state = self._engine.run(state, loaded, chunk)
                 if end in (offset + per_window, self._n_minibatches):
-                    jax.block_until_ready(state)  # what still computes holds the window
-                    loaded = None  # given up before the next one takes its memory
+                    jax.block_until_ready(state)  # what still computes reads the window
+                    self._free.put(memory)  # before the next one is asked for, which takes it
+                    window = loaded = None
                 start = end
             return state
 
@@ -236,11 +244,11 @@ class _Streamed(_Feed):
         order = partial(stream_order, self._rows, self._batch_size, shuffle=self._shuffle, seed=self._seed, epoch=epoch)
         return zip(*(order(first=first, slots=slots) for slots in parts.ranges), strict=True)
 
-    def _read(self, windows: tuple[Window, ...]) -> tuple[Any, np.ndarray, int]:
-        """A window's rows where the engine wants them, which of them each minibatch holds, and how many they are."""
+    def _read(self, windows: tuple[Window, ...]) -> tuple[Any, np.ndarray, int, np.ndarray]:
+        """A window's rows where the engine wants them, which each minibatch holds, how many they are; their memory."""
         n_minibatches, slots = self._size // self._batch_size, self._parts.each
         size = n_minibatches * slots  # rows of a part
-        stored = aligned_empty((len(windows) * size, self._rows.shape[1]), self._rows.dtype)
+        stored = self._free.get()
         weights = None if self._weights is None else np.zeros(len(stored))
         order = np.zeros((n_minibatches, len(windows), slots), np.uint32)
         for part, window in enumerate(windows):
@@ -252,7 +260,7 @@ class _Streamed(_Feed):
                 done += stop - start
             stored[done : (part + 1) * size] = 0
             order[: len(window.places), part, : window.places.shape[1]] = window.places
-        return self._engine.load(stored, weights), order.reshape(n_minibatches, -1), windows[0].n_rows
+        return self._engine.load(stored, weights), order.reshape(n_minibatches, -1), windows[0].n_rows, stored
 
 
 def _in_minibatches(rows: np.ndarray, batch_size: int) -> np.ndarray:
