@@ -14,7 +14,7 @@ import pytest
 from contractive import ContractiveAutoencoder, DenoisingAutoencoder, StackedAutoencoder
 from contractive.estimators._streams import held_out_blocks
 from contractive.sources import ReadAhead, RowReader, aligned_empty
-from contractive.training import Trained, resolve_optimizer, stream_order, train
+from contractive.training import Trained, _feeds, resolve_optimizer, stream_order, train
 from contractive.training._engines import JaxEngine
 from contractive.training._step import on_device
 from contractive.training._stream import window_rows
@@ -282,6 +282,26 @@ def test_no_more_windows_are_held_than_one_and_those_ahead(monkeypatch: pytest.M
     )
     assert max(seen["chunk"]) == 2
     assert max(seen["epoch"]) <= 1  # that of the next epoch
+
+
+def test_large_blocks_are_copied_piece_by_piece(monkeypatch: pytest.MonkeyPatch):
+    reads: list[tuple[int, int]] = []
+
+    class Grouped(ArrayRows):
+        def read(self, start: int, stop: int) -> np.ndarray:
+            reads.append((start, stop))
+            return super().read(start, stop)
+
+        def block_bounds(self, n_rows: int) -> np.ndarray:
+            return np.array([0, N_ROWS // 2, N_ROWS])
+
+    whole = fit(Grouped(ROWS))
+    assert max(stop - start for start, stop in reads) > 3
+    reads.clear()
+    monkeypatch.setattr(_feeds, "_PIECE_BYTES", 3 * Grouped(ROWS).row_bytes + 1)
+    pieces = fit(Grouped(ROWS))
+    assert max(stop - start for start, stop in reads) == 3
+    assert bits(pieces.model) == bits(whole.model)
 
 
 @pytest.mark.parametrize("read_ahead", [1, 3])

@@ -22,6 +22,7 @@ __all__ = ["Feed", "Run", "epoch_keys", "epoch_order", "make_feed"]
 Run = Callable[[TrainingState, tuple[int, int]], TrainingState]
 """Trains on the minibatches of an epoch from the first bound up to the second; the state is given up."""
 
+_PIECE_BYTES = 1 << 22  # of rows that are read at a time: a file's blocks may be much larger, and are in memory besides
 _SPARSE_BLOCK_ENTRIES = 1 << 22  # of sparse rows made dense at a time: 16 MiB in float32
 
 
@@ -253,7 +254,7 @@ class _Streamed(_Feed):
         order = np.zeros((n_minibatches, len(windows), slots), np.uint32)
         for part, window in enumerate(windows):
             done = part * size
-            for start, stop in window.ranges.tolist():
+            for start, stop in _pieces(window.ranges, max(1, _PIECE_BYTES // self._rows.row_bytes)):
                 stored[done : done + stop - start] = self._rows.read(start, stop)
                 if weights is not None and self._weights is not None:
                     weights[done : done + stop - start] = self._weights[start:stop]
@@ -261,6 +262,13 @@ class _Streamed(_Feed):
             stored[done : (part + 1) * size] = 0
             order[: len(window.places), part, : window.places.shape[1]] = window.places
         return self._engine.load(stored, weights), order.reshape(n_minibatches, -1), windows[0].n_rows, stored
+
+
+def _pieces(ranges: np.ndarray, n_rows: int) -> Iterator[tuple[int, int]]:
+    """Ranges of shape (n_ranges, 2), in order, those of more than so many rows cut up."""
+    for start, stop in ranges.tolist():
+        for place in range(start, stop, n_rows):
+            yield place, min(place + n_rows, stop)
 
 
 def _in_minibatches(rows: np.ndarray, batch_size: int) -> np.ndarray:
