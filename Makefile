@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test test-all coverage lint types examples docs check bench bench-peers reproduce-quick dist clean
+.PHONY: help demo test test-all coverage mutation lint types examples docs check bench bench-peers reproduce-quick dist clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -16,8 +16,12 @@ test: .venv/.test ## the tests that take less than a few minutes together
 test-all: .venv/.release ## every test
 	$(BIN)/python -m pytest -q -n 2 --dist worksteal
 
-coverage: .venv/.dev ## which lines of the package the fast tests do not run
-	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m "not slow" --cov --cov-report=term
+coverage: .venv/.dev ## which lines of the package the fast tests do not run, and why
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m "not slow" --cov --cov-report=json:.coverage.json
+	$(BIN)/python tools/uncovered.py .coverage.json
+
+mutation: .venv/.test benchmarks/mutation/.env ## make the mathematics wrong in one place after the other, for hours: do the tests notice?
+	benchmarks/mutation/.env/bin/python benchmarks/mutation/run.py
 
 lint: .venv/.dev ## style and formatting
 	$(BIN)/ruff check .
@@ -47,7 +51,12 @@ dist: .venv/.release ## sdist, wheel, bill of materials and licences of all depe
 	$(BIN)/python tools/release.py dist
 
 clean: ## remove the environment and everything that was made
-	rm -rf .venv runs dist site benchmarks/speed/.envs
+	rm -rf .venv runs dist site benchmarks/speed/.envs benchmarks/mutation/.env
+
+benchmarks/mutation/.env: benchmarks/mutation/requirements.txt
+	$(PYTHON) -m venv $@
+	$@/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	touch $@
 
 .venv/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "contractive needs Python 3.11 or newer; got %s. Set PYTHON=/path/to/python3.11" % sys.version.split()[0])'
