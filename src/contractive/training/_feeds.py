@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import abc
+import ctypes
 from collections.abc import Callable, Generator, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import partial
 from queue import SimpleQueue
 from typing import Any, Protocol, runtime_checkable
@@ -261,7 +262,14 @@ class _Streamed(_Feed):
                 done += stop - start
             stored[done : (part + 1) * size] = 0
             order[: len(window.places), part, : window.places.shape[1]] = window.places
+        _give_back_freed_memory()
         return self._engine.load(stored, weights), order.reshape(n_minibatches, -1), windows[0].n_rows, stored
+
+
+def _give_back_freed_memory() -> None:
+    """Have glibc give back what it keeps between pieces that are in use, which grows for hours: in under 1 ms."""
+    with suppress(AttributeError, OSError, TypeError):  # other systems' C libraries
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _pieces(ranges: np.ndarray, n_rows: int) -> Iterator[tuple[int, int]]:
