@@ -10,7 +10,7 @@ import pytest
 
 from contractive.activations import ACTIVATIONS
 from contractive.losses import LOSSES
-from contractive.objectives import Objective
+from contractive.objectives import Objective, _rows_a_block, draw_key, row_key
 from contractive.penalties import Contraction, HigherOrder, WeightDecay
 from registry import MODELS, keys_of_rows
 from routes import Directions, facts, jacobians, jit_for_once, random_model, reconstruction_errors, value_and_gradient
@@ -156,3 +156,37 @@ def test_without_a_key_it_always_draws_the_same(x64):
     objective = jit_for_once(Objective((HigherOrder(0.1),)))
     costs = [objective(model, x, jnp.full(4, 0.25), *key)[0] for key in ((), (None,), (jax.random.key(1),))]
     assert costs[0] == costs[1] != costs[2]
+
+
+def test_keys_are_the_words_that_numpy_mixes():
+    """So that a run that goes on with another version, or elsewhere, draws what it would have drawn."""
+    x = np.random.RandomState(16).normal(size=(3, 7)).astype(np.float32)
+    words, places = x.view(np.uint32), np.arange(1, 8, dtype=np.uint32)
+    halves = []
+    for factor in (0x9E3779B1, 0x85EBCA77):
+        spread = (words ^ (words >> 15)) * (places * np.uint32(factor) | np.uint32(1))
+        halves.append((spread ^ (spread >> 13)).sum(axis=1, dtype=np.uint32))
+    own = jax.vmap(partial(row_key, jax.random.key(3)))(jnp.asarray(x))
+    expected = np.stack(halves, axis=1) ^ np.asarray(jax.random.key_data(jax.random.key(3)))
+    np.testing.assert_array_equal(jax.random.key_data(own), expected)
+    for number in (0, 1, 7):
+        moved = expected ^ np.array([number * 0xC2B2AE35 % 2**32, 0], np.uint32)
+        np.testing.assert_array_equal(jax.random.key_data(jax.vmap(partial(draw_key, number=number))(own)), moved)
+
+
+@pytest.mark.parametrize(("floats", "rows"), [(1, 1 << 22), (1000, 4194), (1 << 22, 1), ((1 << 22) + 1, 1), (10**9, 1)])
+def test_blocks_hold_as_many_rows_as_fit(floats, rows):
+    assert _rows_a_block(floats) == rows
+
+
+def test_a_term_that_holds_nothing_has_no_blocks():
+    assert _rows_a_block(0) > 10**15
+
+
+def test_the_norm_of_a_deep_encoder_is_estimated_by_sixteen_rows(x64):
+    model, rng = MODELS["deep tied"](), np.random.RandomState(17)
+    x, row_weights = rng.uniform(size=(20, model.n_features)), jnp.full(20, 1 / 20)
+    norm = jit_for_once(lambda x: Objective(())(model, x, row_weights, jax.random.key(0))[1].jacobian_norm)
+    moved = [np.where(np.arange(20)[:, None] == place, x / 2, x) for place in (15, 16)]
+    first, with_last_of_them, with_next = (float(norm(jnp.asarray(rows))) for rows in (x, *moved))
+    assert first == with_next != with_last_of_them

@@ -249,6 +249,7 @@ def test_defaults_are_those_of_the_papers_and_the_docs():
     assert (ReconstructionContraction(1.0).estimator, ReconstructionContraction(1.0).n_probes) == ("exact", 1)
     assert (HigherOrder(1.0).std, HigherOrder(1.0).n_samples) == (0.1, 4)
     assert SpectralContraction(1.0).n_iterations == 20
+    assert [kind(1.0).is_random for kind in PENALTY_CLASSES.values()] == [False, True, False, False, False]
 
 
 @pytest.mark.parametrize(
