@@ -1,5 +1,6 @@
 """Commands on data of every kind: files, patterns, folders, columns, bad rows; what they write, what they refuse."""
 
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,9 @@ from PIL import Image
 
 import contractive
 from console import history, weights
+from contractive import ContractiveAutoencoder
+from contractive.cli._data import in_memory
+from contractive.sources import RowReader, RowSource
 
 pytestmark = pytest.mark.usefixtures("quickly_compiled")
 
@@ -217,3 +221,21 @@ def test_read_error_in_a_later_epoch_keeps_the_finished_ones(call: Any, files: P
     assert outcome.code == 2
     assert "'x.npy': Input/output error" in outcome.err
     assert "run holds the 1 finished epoch" in outcome.err
+
+
+def test_looking_at_rows_beyond_memory_takes_next_to_none():
+    class Endless(RowReader):
+        name, shape, dtype = "endless", (10**10, 784), np.dtype(np.uint8)
+
+        def read(self, start: int, stop: int) -> np.ndarray:
+            raise AssertionError("nothing is read yet")
+
+    tracemalloc.start()
+    try:
+        source = in_memory(RowSource("endless", Endless(), None), ContractiveAutoencoder(50), 2 << 30, True)
+        assert (
+            tracemalloc.get_traced_memory()[1] < 1 << 28
+        )  # by the row it would be 80 GB, by the block 15 MB, and copies
+    finally:
+        tracemalloc.stop()
+    assert isinstance(source.rows, Endless)

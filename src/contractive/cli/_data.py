@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import typer
 
+from ._apply import BLOCK_BYTES
+
 if TYPE_CHECKING:
     from ..sources import RowReader, RowSource
 
@@ -113,7 +115,8 @@ def _streamed_bytes(rows: RowReader, estimator: Any, read_ahead: int) -> int:
     """What a process takes that trains on rows window by window, measured and rounded up."""
     import numpy as np
 
-    blocks = np.diff(rows.block_bounds(1)) * rows.row_bytes  # what cannot be read in part, decoded
+    # What cannot be read in part, decoded. Not asked for row by row: of a milliard of rows that takes 8 GB itself.
+    blocks = np.diff(rows.block_bounds(max(1, BLOCK_BYTES // rows.row_bytes))) * rows.row_bytes
     return _OWN_BYTES + (read_ahead + 1) * _WINDOW_BYTES + 3 * int(blocks.max()) + _model_bytes(rows, estimator)
 
 
