@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from contractive import objectives
 from contractive.activations import ACTIVATIONS
 from contractive.losses import LOSSES
 from contractive.objectives import Objective, _rows_a_block, draw_key, row_key
@@ -177,6 +178,24 @@ def test_keys_are_the_words_that_numpy_mixes():
 @pytest.mark.parametrize(("floats", "rows"), [(1, 1 << 22), (1000, 4194), (1 << 22, 1), ((1 << 22) + 1, 1), (10**9, 1)])
 def test_blocks_hold_as_many_rows_as_fit(floats, rows):
     assert _rows_a_block(floats) == rows
+
+
+@pytest.mark.parametrize("rows_a_block", [1, 3, 7])
+def test_cost_is_the_same_in_blocks_without_a_gradient_too(rows_a_block, x64, monkeypatch):
+    model, rng, objective = MODELS["deep tied"](), np.random.RandomState(18), Objective((Contraction(0.3),))
+    x, row_weights = jnp.asarray(rng.uniform(size=(7, model.n_features))), jnp.asarray(rng.uniform(size=7))
+    cost, parts = objective(model, x, row_weights)
+    monkeypatch.setattr(objectives, "MAX_BLOCK_FLOATS", rows_a_block * Contraction(0.3).floats(model, 7))
+    in_blocks, of_blocks = objective(model, x, row_weights)
+    np.testing.assert_allclose(in_blocks, cost, rtol=1e-12)
+    np.testing.assert_allclose(of_blocks, parts, rtol=1e-12)
+    _, gradient = value_and_gradient(objective, model, x, row_weights)
+    monkeypatch.undo()
+    jax.tree.map(
+        partial(np.testing.assert_allclose, rtol=1e-10, atol=1e-12),
+        gradient,
+        value_and_gradient(objective, model, x, row_weights)[1],
+    )
 
 
 def test_a_term_that_holds_nothing_has_no_blocks():

@@ -268,7 +268,7 @@ def test_coefficients_are_what_can_be_changed_without_compiling_anew(penalty, nu
 
 def test_every_penalty_needs_a_term_of_its_own():
     class Nothing(Penalty):
-        coefficient: float
+        coefficient: Any
 
     with pytest.raises(TypeError, match="abstract"):
         Nothing(1.0)  # type: ignore[abstract,call-arg]
