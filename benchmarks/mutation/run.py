@@ -174,7 +174,8 @@ def write_page() -> None:
         "# Do the tests notice?\n\n"
         "Written by `make mutation`; do not edit. Each change is one place of the mathematics made wrong by Cosmic "
         "Ray: a number, an operator, a comparison, a condition, a flag. Noticed is what makes a test fail. Where not "
-        "all were tried, those that were are drawn by a hash of the place.\n\n"
+        "all were tried, those that were came first or were drawn by a hash of the place. What is shown without its "
+        "change was tried with fewer tests than there are now.\n\n"
         + "\n".join([*rows, _row("together", totals)])
         + "\n\n## Not noticed\n\n"
         + "\n".join(survivors)
