@@ -180,14 +180,11 @@ class _GroupedRows(RowReader):
             return self._kept[1]
 
     def _decode(self, stream: BinaryIO, number: int, rows: np.ndarray) -> None:
-        import pyarrow as pa
-
         done, place = 0, int(self._starts[number])
         for table in self._tables(stream, int(self._groups[number])):
             part = rows[done : done + table.num_rows]
             fill(part, table, self._layout, self.name, place + done)
             done += len(part)
-        pa.default_memory_pool().release_unused()  # or fragments pile up while a large file is streamed
 
 
 class _ParquetRows(_GroupedRows):
