@@ -233,9 +233,8 @@ def test_looking_at_rows_beyond_memory_takes_next_to_none():
     tracemalloc.start()
     try:
         source = in_memory(RowSource("endless", Endless(), None), ContractiveAutoencoder(50), 2 << 30, True)
-        assert (
-            tracemalloc.get_traced_memory()[1] < 1 << 28
-        )  # by the row it would be 80 GB, by the block 15 MB, and copies
+        # By the row it would be 80 GB; by the block 15 MB, and copies.
+        assert tracemalloc.get_traced_memory()[1] < 1 << 28
     finally:
         tracemalloc.stop()
     assert isinstance(source.rows, Endless)

@@ -105,7 +105,7 @@ def changes_of(module: str) -> Iterator[Change]:
     """The places of a module."""
     path = ROOT / "src/contractive" / module
     text = path.read_text()
-    digest = hashlib.sha256(text.encode()).hexdigest()[:12]
+    digest = digest_of(module)
     with tempfile.TemporaryDirectory() as folder, use_db(f"{folder}/changes.sqlite", WorkDB.Mode.create) as database:
         init([path.relative_to(ROOT)], database, {})
         for item in database.work_items:
@@ -114,6 +114,11 @@ def changes_of(module: str) -> Iterator[Change]:
             is_star = "_Mul_" in spec.operator_name and re.search(r"\bdef \w+\(.*[(,] ?\*,", line)  # no product
             if not LEFT_OUT.fullmatch(spec.operator_name) and not is_star:
                 yield Change(module, digest, spec)
+
+
+def digest_of(module: str) -> str:
+    """What a module's content is known by."""
+    return hashlib.sha256((ROOT / "src/contractive" / module).read_bytes()).hexdigest()[:12]
 
 
 def is_drawn(change: Change, every: int) -> bool:
@@ -145,12 +150,9 @@ def read_lines() -> list[dict[str, Any]]:
     """The last line of each change, of modules as they are now."""
     if not RESULTS.exists():
         return []
-    digests = {
-        f"{module}@{hashlib.sha256((ROOT / 'src/contractive' / module).read_bytes()).hexdigest()[:12]}"
-        for module in TESTS
-    }
+    modules = {f"{module}@{digest_of(module)}" for module in TESTS}
     lines = [json.loads(line) for line in RESULTS.read_text().splitlines()]
-    return [*{line["key"]: line for line in lines if line["key"].split(":")[0] in digests}.values()]
+    return [*{line["key"]: line for line in lines if line["key"].split(":")[0] in modules}.values()]
 
 
 def write_page() -> None:

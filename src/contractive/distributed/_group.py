@@ -113,10 +113,10 @@ class Group:
             float64 of shape (processes, values).
         """
         words = np.asarray(values, np.float64).view(np.uint32)  # which JAX leaves as they are in any precision
-        said = np.zeros((1, self.size, len(words)), np.uint32)
-        said[0, self.index] = words
         if self._exchange is not None and words.nbytes <= _SPOKEN:
             return self._exchange(words)[:, : len(words)].copy().view(np.float64)
+        said = np.zeros((1, self.size, len(words)), np.uint32)
+        said[0, self.index] = words
         own = [device for device in self._mesh.devices.flat if device.process_index == jax.process_index()]
         parts = [jax.device_put(said if device is own[0] else np.zeros_like(said), device) for device in own]
         shape, sharding = (self._mesh.size, *said.shape[1:]), NamedSharding(self._mesh, PartitionSpec(_AXIS))
