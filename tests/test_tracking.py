@@ -30,11 +30,12 @@ LABELS = load_digits()[0][1][: len(X)]
 Call = Callable[..., Outcome]
 
 
-def read_events(folder: Path) -> dict[str, dict[int, Any]]:
-    """What an event file holds: tag -> epoch -> number, picture or histogram. Records are length, sum, bytes, sum."""
+def read_events(folder: Path, n_files: int = 1) -> dict[str, dict[int, Any]]:
+    """What event files hold: tag -> epoch -> number, picture or histogram. Records are length, sum, bytes, sum."""
     found: dict[str, dict[int, Any]] = {}
-    (path,) = folder.iterdir()
-    stream = io.BytesIO(path.read_bytes())
+    paths = sorted(folder.iterdir())
+    assert len(paths) == n_files
+    stream = io.BytesIO(b"".join(path.read_bytes() for path in paths))
     while head := stream.read(12):
         event: Any = vars(event_pb2)["Event"].FromString(stream.read(struct.unpack("<Q", head[:8])[0]))
         stream.read(4)
@@ -223,6 +224,34 @@ def test_train_tells_both(call: Call, store: str, tmp_path: Path):
     assert run.info.run_name == "run"
     assert run.data.metrics["reconstruction_error"] == errors[-1]
     assert "tensorboard" not in json.loads((tmp_path / "run" / "config.json").read_text())["parameters"]
+
+
+def test_resume_tells_both_of_the_epochs_that_it_adds(call: Call, store: str, tmp_path: Path):
+    np.save(tmp_path / "x.npy", X)
+    job = ["--components", 3, "--epochs", 2, "--checkpoint-every", "1epoch"]
+    assert call("train", "x.npy", "--out", "run", *job, "--tensorboard", "events").code == 0
+    outcome = call("resume", "run", "--epochs", 4, "--tensorboard", "events", "--mlflow", store)
+    assert (outcome.code, outcome.err) == (0, "")
+    errors = {record["epoch"]: record["reconstruction_error"] for record in history(tmp_path / "run")}
+    found = read_events(tmp_path / "events", n_files=2)["reconstruction_error"]
+    assert [*found] == [1, 2, 3, 4]
+    np.testing.assert_allclose([*found.values()], [*errors.values()], rtol=1e-6)
+    client, run = the_run(store)
+    told = {entry.step: entry.value for entry in client.get_metric_history(run.info.run_id, "reconstruction_error")}
+    assert told == {epoch: errors[epoch] for epoch in (3, 4)}
+
+
+def test_classify_tells_both_of_both_trainings(call: Call, store: str, tmp_path: Path):
+    options = ["--epochs", 2, "--layers", "4", "--pretraining-epochs", 3, "--n-labels", 50, "--out", "run"]
+    outcome = call("classify", "digits", *options, "--tensorboard", "events", "--mlflow", store)
+    assert (outcome.code, outcome.err) == (0, "")
+    found = read_events(tmp_path / "events")
+    assert [*found["pretraining/reconstruction_error"]] == [1, 2, 3]
+    rates = [record["error_rate"] for record in history(tmp_path / "run")]
+    np.testing.assert_allclose([*found["error_rate"].values()], rates, rtol=1e-6)
+    _, run = the_run(store)
+    assert (run.info.run_name, run.info.status) == ("run", "FINISHED")
+    assert run.data.metrics["error_rate"] == rates[-1]
 
 
 @pytest.mark.filterwarnings("default")

@@ -15,9 +15,11 @@ from ._options import (
     DecayName,
     LayerModel,
     LossName,
+    MLflowServer,
     OptimizerName,
     PenaltyName,
     SmoothnessName,
+    TensorBoardFolder,
 )
 
 __all__ = ["classify"]
@@ -250,6 +252,8 @@ def classify(
             rich_help_panel=_FILES,
         ),
     ] = None,
+    tensorboard: TensorBoardFolder = None,
+    mlflow: MLflowServer = None,
     overwrite: Annotated[
         bool,
         typer.Option("--overwrite", help="Replace an older run folder of that name.", rich_help_panel=_FILES),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Mapping, Sequence, Set
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import typer
@@ -11,6 +12,7 @@ import typer
 from ..presets import CLASSIFIERS
 from ._data import Given
 from ._display import display_phases
+from ._fitting import make_trackers
 from ._interrupts import Interrupted, deferred_interrupt, finished
 from ._labels import Measured, keep_few_labels, measure, read_unlabeled
 from ._settings import Settings, build_estimator, config_of, option_of
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from ..runs import RunFolder
     from ..sources import LabeledSource
     from ..supervised import FineTuningProgress, FineTuningRecord
+    from ..tracking import Tracker
     from ..training import EpochRecord, Progress
 
 __all__ = ["Job", "run_job"]
@@ -84,12 +87,13 @@ def run_job(job: Job) -> None:
     source = source._replace(labels=labels)
     estimator = _classifier(job, representation, unlabeled)
     shape = image_shape(given["image_shape"], source.source.n_features, source.source.image_shape)
+    trackers = make_trackers(given["tensorboard"], given["mlflow"], shape, given["out"].resolve().name)
     with deferred_interrupt() as check_interrupt:  # from the first file on, so that none is left behind
         folder = RunFolder(given["out"], overwrite=given["overwrite"])
         try:
             folder.write_config(_config(job, estimator, source))
             sizes = _Sizes(n_layers * given["pretraining_epochs"], _rows_an_epoch(estimator, source))
-            _fit_into(folder, estimator, source, sizes, check_interrupt)
+            _fit_into(folder, estimator, source, sizes, check_interrupt, trackers)
             records = estimator.history_
             curves = [record.error_rate for record in records], estimator.loss_curve_, estimator.validation_error_curve_
             folder.write_pictures(_filters(estimator), shape, curves, ("error rate", "log-loss"))
@@ -185,9 +189,14 @@ def _rows_an_epoch(estimator: Any, source: LabeledSource) -> int:
 
 
 def _fit_into(
-    folder: RunFolder, estimator: Any, source: LabeledSource, sizes: _Sizes, check_interrupt: Callable[[], None]
+    folder: RunFolder,
+    estimator: Any,
+    source: LabeledSource,
+    sizes: _Sizes,
+    check_interrupt: Callable[[], None],
+    trackers: Sequence[Tracker],
 ) -> None:
-    """Train, show how it goes, and write down each finished epoch of fine-tuning.
+    """Train, show how it goes, and write down each finished epoch of fine-tuning; trackers hear what happens, too.
 
     Raises:
         Interrupted: after Ctrl-C, with what the folder holds.
@@ -197,7 +206,10 @@ def _fit_into(
     rows = source.source.rows
     pretraining = sizes.pretraining_epochs, len(rows)
     try:
-        with display_phases(pretraining, (estimator.max_epochs, sizes.rows_an_epoch)) as show:
+        with ExitStack() as watched:
+            show = watched.enter_context(display_phases(pretraining, (estimator.max_epochs, sizes.rows_an_epoch)))
+            for tracker in trackers:
+                watched.enter_context(tracker)
 
             def follow(estimator: Any, event: EpochRecord | Progress | FineTuningRecord | FineTuningProgress) -> None:
                 if isinstance(event, FineTuningRecord):
@@ -205,7 +217,7 @@ def _fit_into(
                 show(event)
                 check_interrupt()
 
-            estimator.set_params(callbacks=[follow])
+            estimator.set_params(callbacks=[*trackers, follow])
             try:
                 estimator.fit(rows, source.labels, validation_data=source.validation)
             finally:

@@ -28,6 +28,7 @@ __all__ = [
     "LabelsName",
     "LayerModel",
     "LossName",
+    "MLflowServer",
     "MemorySize",
     "ModelName",
     "OptimizerName",
@@ -42,6 +43,7 @@ __all__ = [
     "Run",
     "SharedRows",
     "SmoothnessName",
+    "TensorBoardFolder",
 ]
 
 
@@ -208,6 +210,26 @@ MemorySize = Annotated[
         help="How much the process may take, 2GiB say; rows that do not fit are read again each epoch.",
         show_default="most of what is free",
         rich_help_panel="Data and files",
+    ),
+]
+TensorBoardFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--tensorboard",
+        metavar="FOLDER",
+        help="Write each epoch's numbers, filters and weights there, for TensorBoard.",
+        show_default=False,
+        rich_help_panel="Tracking",
+    ),
+]
+MLflowServer = Annotated[
+    str | None,
+    typer.Option(
+        "--mlflow",
+        metavar="URI",
+        help="Tell this MLflow server of parameters, numbers and the model, http://localhost:5000 say.",
+        show_default=False,
+        rich_help_panel="Tracking",
     ),
 ]
 _PROCESSES = "Several processes"

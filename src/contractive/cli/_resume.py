@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ._data import in_memory, read_size
-from ._fitting import SIGNALS, Saving, draw, finish, fit_into
+from ._fitting import SIGNALS, Saving, draw, finish, fit_into, make_trackers
 from ._interrupts import deferred_requests
 from ._options import (
     CheckpointEvery,
@@ -18,9 +18,11 @@ from ._options import (
     Distributed,
     KeepCheckpoints,
     MemorySize,
+    MLflowServer,
     Processes,
     ProcessId,
     ReadAheadWindows,
+    TensorBoardFolder,
 )
 from ._report import CONFIG, run_source
 from ._settings import read_named
@@ -48,6 +50,8 @@ def resume(
     coordinator: Coordinator = None,
     processes: Processes = None,
     process_id: ProcessId = None,
+    tensorboard: TensorBoardFolder = None,
+    mlflow: MLflowServer = None,
 ) -> None:
     """Go on with a training from the last checkpoint of its run folder, to the bits of one that was never stopped.
 
@@ -77,6 +81,7 @@ def resume(
             raise ValueError(f"{source.name!r} must fit in memory to go on with {str(run)!r}; it does not any more.")
         shown = None if job.get("image_shape") is None else str(job["image_shape"])
         shape = read_image_shape(shown, source.n_features, source.image_shape)
+        trackers = make_trackers(tensorboard, mlflow, shape, run.resolve().name)
         with deferred_requests(*SIGNALS) as requests:
             if group is not None and not group.writes:
                 return fit_along(estimator, source, requests, group)
@@ -85,7 +90,7 @@ def resume(
             if max_epochs is not None:
                 job = {**job, "parameters": {**job["parameters"], "max_epochs": max_epochs}}
                 folder.write_config(job)
-            fit_into(folder, estimator, source, requests, saving, group)
+            fit_into(folder, estimator, source, requests, saving, group, trackers)
             draw(folder, estimator, shape)
     return finish(folder, estimator, source, job, shown, report=report)
 

@@ -26,6 +26,7 @@ from ._options import (
     LayerModel,
     LossName,
     MemorySize,
+    MLflowServer,
     ModelName,
     OptimizerName,
     PenaltyName,
@@ -33,6 +34,7 @@ from ._options import (
     Processes,
     ProcessId,
     ReadAheadWindows,
+    TensorBoardFolder,
 )
 from ._settings import Settings, build_estimator, config_of, read_settings
 from ._together import fit_along, joined
@@ -48,7 +50,7 @@ _NOT_PARAMETERS = frozenset(
     "tensorboard mlflow".split()
 )
 
-_MODEL, _PENALTY, _DENOISING, _STACK, _TRAINING, _STOPPING, _FILES, _TRACKING = (
+_MODEL, _PENALTY, _DENOISING, _STACK, _TRAINING, _STOPPING, _FILES = (
     "Model",
     "Penalties",
     "Denoising (dae)",
@@ -56,7 +58,6 @@ _MODEL, _PENALTY, _DENOISING, _STACK, _TRAINING, _STOPPING, _FILES, _TRACKING = 
     "Training",
     "Early stopping",
     "Data and files",
-    "Tracking",
 )
 
 
@@ -277,24 +278,8 @@ def train(
     coordinator: Coordinator = None,
     processes: Processes = None,
     process_id: ProcessId = None,
-    tensorboard: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FOLDER",
-            help="Write each epoch's numbers, filters and weights there, for TensorBoard.",
-            show_default=False,
-            rich_help_panel=_TRACKING,
-        ),
-    ] = None,
-    mlflow: Annotated[
-        str | None,
-        typer.Option(
-            metavar="URI",
-            help="Tell this MLflow server of parameters, numbers and the model, http://localhost:5000 say.",
-            show_default=False,
-            rich_help_panel=_TRACKING,
-        ),
-    ] = None,
+    tensorboard: TensorBoardFolder = None,
+    mlflow: MLflowServer = None,
     overwrite: Annotated[
         bool,
         typer.Option("--overwrite", help="Replace an older run folder of that name.", rich_help_panel=_FILES),
