@@ -1,5 +1,6 @@
 """The classifiers: what they learn, from few labels too; what they keep, refuse and write down."""
 
+import re
 from typing import Any
 
 import jax
@@ -31,6 +32,7 @@ from contractive.estimators import BaseClassifier, TangentProgress
 from contractive.estimators._labels import split_stratified
 from contractive.geometry import map_tangents
 from contractive.penalties import Contraction
+from contractive.serialization import read_model, write_model
 from contractive.supervised import FineTuningProgress, FineTuningRecord
 from toys import Convolution, small
 
@@ -250,7 +252,9 @@ def test_tangents_of_an_own_encoder_are_not_kept(monkeypatch, tmp_path):
         fitted,
         small(activation=jnp.tanh),
         small(encoder=Convolution()),
+        FrozenEstimator(small(encoder=Convolution()).fit(X)),
         StackedAutoencoder([small(), small(activation=jnp.tanh)]),
+        FrozenEstimator(StackedAutoencoder([small(encoder=Convolution())]).fit(X)),
     ):
         with pytest.raises(TypeError, match="`tangent_cache` must be None with a function of the user's own"):
             make(ManifoldTangentClassifier, representation=own, tangent_cache=tmp_path).fit(X, Y)
@@ -356,6 +360,40 @@ def test_a_stack_is_fine_tuned_whole_and_written_down(tmp_path):
     np.testing.assert_array_equal(again.predict_proba(X), classifier.predict_proba(X))
 
 
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (lambda arrays, description: arrays.update({"output.weight": arrays["output.weight"][:, 1:]}), "output.weight"),
+        (lambda arrays, description: description.update(n_features=63), "63 features and 10 classes; got 64 and 10"),
+        (lambda arrays, description: description["classes"].update(values=[0, 1]), "64 features and 2 classes"),
+    ],
+)
+def test_files_that_describe_no_classifier_are_refused_by_name(damage, words, tmp_path):
+    path = tmp_path / "model.safetensors"
+    make(max_epochs=1).fit(X, Y).save(path)
+    arrays, description = read_model(path)
+    damage(arrays, description)
+    write_model(path, arrays, description)
+    with pytest.raises(ValueError, match=re.escape(repr(str(path)))) as caught:
+        contractive.load(path)
+    assert words in str(caught.value)
+
+
+def test_names_of_features_come_back(tmp_path):
+    table = pandas.DataFrame(X, columns=[f"pixel {number}" for number in range(64)])
+    make(max_epochs=1, representation=FrozenEstimator(small().fit(table))).fit(table, Y).save(
+        tmp_path / "m.safetensors"
+    )
+    assert contractive.load(tmp_path / "m.safetensors").feature_names_in_.tolist() == table.columns.tolist()
+    with pytest.raises(ValueError, match=r"`encoder` and `decoder` must be None for a classifier"):
+        contractive.load(tmp_path / "m.safetensors", encoder=Convolution())
+
+
+def test_verbose_prints_each_epoch(capsys):
+    classifier = make(max_epochs=2, verbose=True).fit(X, Y)
+    assert capsys.readouterr().out.splitlines() == [str(record) for record in classifier.history_]
+
+
 def test_searches_and_pipelines():
     search = GridSearchCV(make(max_epochs=3), {"learning_rate": [1e-6, 0.02]}, cv=2).fit(X, Y)
     assert search.best_params_ == {"learning_rate": 0.02}
@@ -458,6 +496,14 @@ WRONG: list[tuple[Any, Any, type[Exception], str]] = [
         )
     ),
     ({"callbacks": 3}, Y, TypeError, "`callbacks` must be a list of functions"),
+    ({}, np.array(["a", 1] * 100, object), TypeError, "`y` must hold labels of one kind; got several"),
+    ({}, np.array([1, "a"] * 100, object), TypeError, "`y` must hold labels of one kind; got several"),
+    (
+        {"representation": small(loss="cross_entropy", batch_size=300)},
+        Y,
+        ValueError,
+        "`representation`: `batch_size` must be at most the number of rows",
+    ),
     (
         {"learning_rate": 1e30, "optimizer": "sgd", "max_epochs": 50},
         Y,

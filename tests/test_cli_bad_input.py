@@ -140,6 +140,7 @@ JSON = '{"data": "good.npy", "parameters": {%s}}'
         ("c.toml", f"{BASE}model = []", ["`model` must be a text", "[]"]),
         ("c.toml", f"{BASE}image_shape = [2, 2]", ["`image_shape` must be a text", "[2, 2]"]),
         ("c.toml", f"{BASE}array = 3", ["`array` must be a text", "3"]),
+        ("c.toml", f"{BASE}streamed = 1", ["`streamed` must be true or false", "1", "'c.toml'"]),
         ("c.toml", f"{BASE}parameters = 3", ["`parameters` must be a table", "3"]),
         ("c.toml", f'{BASE}contraction = "much"', ["`contraction`", ">= 0", "'much'"]),
         ("c.toml", f"{BASE}contraction = {10**400}", ["`contraction`", ">= 0", "100000"]),

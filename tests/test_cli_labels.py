@@ -57,3 +57,9 @@ def test_labels_of_all_kinds_are_opened_as_they_are(tmp_path: Path, labels: np.n
         assert np.array_equal(opened.labels, labels)
         assert opened.labels.dtype == labels.dtype
         assert (opened.validation, opened.test) == (None, None)
+
+
+def test_labels_beyond_signed_numbers_are_refused():
+    labels = np.array([1, 2, 2**63], np.uint64)
+    with pytest.raises(ValueError, match=r"must be below 2\^63 for `--n-labels`; got 9223372036854775808\."):
+        keep_few_labels(labels, None, 3, seed=0)

@@ -18,14 +18,14 @@ import pytest
 
 from console import Outcome, assert_one_line, call_in, interrupt, start
 from contractive import ContractiveAutoencoder, DenoisingAutoencoder, StackedAutoencoder, geometry
-from contractive.models import initialize
+from contractive.models import AutoEncoder, initialize
 from contractive.plots import as_pictures, picture_shape
 from contractive.report import About, _page, render_report, write_report
 from contractive.report._charts import Line, histogram, line_chart
 from contractive.report._measure import draw_sample, measure
 from contractive.report._pictures import diverging_palette, png_uri
-from contractive.report._playground import MAX_WEIGHTS
-from contractive.report._words import number
+from contractive.report._playground import MAX_WEIGHTS, describe_model
+from contractive.report._words import _duration, _kind, number
 from toys import X, small
 
 Call = Callable[..., Outcome]
@@ -374,6 +374,41 @@ def test_charts_place_values_where_they_belong():
     assert [len(dots) for dots in two.dots] == [1, 0]
     bars = histogram(np.array([0.0, 0.0, 0.0, 1.0]), x_label="x", y_label="y", summary="s").bars
     assert [height for *_, height in bars] == [168, 0, 0, 56]
+
+
+def test_long_curves_are_drawn_with_no_more_points_than_are_seen():
+    chart = line_chart([Line(np.arange(9000), np.arange(9000.0))], x_label="x", y_label="y", summary="s")
+    points = [tuple(map(float, point.split(","))) for point in chart.lines[0][0].split()]
+    assert len(points) == 400
+    assert points[0] == (52, 180)  # both ends stay
+    assert points[-1] == (344, 12)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0.04, "0.0 seconds"), (89, "89.0 seconds"), (90, "1.5 minutes"), (5399, "90.0 minutes"), (5400, "1.5 hours")],
+)
+def test_durations_are_told_in_units_that_fit(seconds: float, words: str):
+    assert _duration(seconds) == words
+
+
+@pytest.mark.parametrize(
+    ("parameters", "kind"),
+    [
+        ({"hessian_weight": 0.1}, "higher-order contractive auto-encoder"),
+        ({"contraction": 0}, "plain auto-encoder"),
+        ({"contraction": 0.1}, "contractive auto-encoder"),
+    ],
+)
+def test_the_kind_of_model_is_what_its_penalties_make_it(parameters: dict[str, Any], kind: str):
+    assert _kind(small(**parameters)) == kind
+
+
+def test_nonlinearity_of_ones_own_is_refused_by_the_playground():
+    dense = initialize(4, 2, rng=np.random.RandomState(0))
+    own = AutoEncoder(dense.weight, dense.hidden_bias, dense.visible_bias, activation=np.sin)
+    with pytest.raises(TypeError, match="`activation` must be a name for the browser to know it"):
+        describe_model(own)
 
 
 @pytest.mark.parametrize(("sizes", "is_log"), [((7.0, 7.0), False), ((7.0, 0.01), True), ((7.0, 0.0), False)])

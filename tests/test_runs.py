@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from console import listing
-from contractive.runs import RunFolder, model_path
+from contractive.runs import Checkpoints, Every, RunFolder, checkpoint_paths, model_path
 
 CONFIG = {"parameters": {"contraction": 0.1}}
 
@@ -189,3 +189,20 @@ def test_model_path_says_what_is_missing(tmp_path: Path):
     (tmp_path / "run").mkdir()
     with pytest.raises(FileNotFoundError, match=r"run' is a folder without model\.safetensors; name a run folder"):
         model_path(tmp_path / "run")
+
+
+def test_model_path_of_checkpoints_alone_says_how_to_go_on(tmp_path: Path):
+    (tmp_path / "run" / "checkpoints").mkdir(parents=True)
+    (tmp_path / "run" / "checkpoints" / "000001.safetensors").write_bytes(b"")
+    assert checkpoint_paths(tmp_path / "run")
+    with pytest.raises(FileNotFoundError, match=r"has checkpoints but no model\.safetensors yet; .*resume"):
+        model_path(tmp_path / "run")
+
+
+def test_what_a_killed_process_left_of_a_checkpoint_is_removed(tmp_path: Path):
+    folder = finished_run(tmp_path / "run")
+    folder.checkpoints.mkdir(exist_ok=True)
+    left_over = folder.checkpoints / ".000002.safetensors.1234.tmp"
+    left_over.write_bytes(b"half")
+    Checkpoints(folder, every=Every.read("1epoch"), keep=3, complain=print).close()
+    assert not left_over.exists()

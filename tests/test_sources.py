@@ -13,6 +13,7 @@ import pytest
 from contractive._validation import check_rows
 from contractive.datasets import load_digits, load_mnist
 from contractive.sources import ArrayRows, CheckedRows, RowRanges, RowReader, open_rows, without_bad_rows
+from contractive.sources._base import FileStamp, read_bytes
 
 TABLE = np.linspace(0, 1, 12, dtype=np.float32).reshape(4, 3)
 
@@ -82,6 +83,19 @@ def test_file_that_changes_while_it_is_read_is_refused(tmp_path: Path, change: s
         return
     with refusal(ValueError, str(path), "must not change while it is read"):
         rows[:2]
+
+
+def test_file_that_ends_while_it_is_read_is_refused(tmp_path: Path):
+    path = tmp_path / "x.npy"
+    save(path, a=TABLE)
+    size = path.stat().st_size
+    with refusal(ValueError, str(path), f"must have {size + 9} bytes; it ends after {size}"):
+        read_bytes(path, FileStamp.of(path), size - 1, memoryview(bytearray(10)))
+
+
+def test_checked_rows_are_called_as_the_rows_they_check():
+    rows = CheckedRows(ArrayRows("x", np.ones((3, 2)), "line {}".format))
+    assert [rows.place(row) for row in range(3)] == ["line 0", "line 1", "line 2"]
 
 
 def shards(folder: Path, *tables: np.ndarray) -> str:
@@ -195,6 +209,8 @@ def test_bad_rows_are_left_out_and_counted():
     assert np.array_equal(np.asarray(rows), table[[1, 2, 3, 6, 7, 8]])
     assert rows.place(3) == "row 6"
     assert without_bad_rows(READER) == (READER, 0)
+    whole = ArrayRows("bytes", np.zeros((3, 2), np.uint8))
+    assert without_bad_rows(whole) == (whole, 0)
     with pytest.raises(ValueError, match="'x' must hold a row of finite numbers; all 2 are bad"):
         without_bad_rows(ArrayRows("x", np.full((2, 1), np.nan)))
 

@@ -189,6 +189,12 @@ def test_a_callback_ends_the_whole_training_and_it_may_go_on(layer: int, n_layer
     assert stack.n_epochs_ == n_epochs + 3 + 2 + 1
 
 
+def test_a_callback_ends_a_portion_where_it_stands():
+    stack = stacked(callbacks=[lambda stack, event: True], joint_epochs=1).partial_fit(X)
+    assert len(stack.layers_) == 1
+    assert stack.n_epochs_ == 1
+
+
 def test_layers_call_their_own_callbacks_with_themselves():
     called = []
     first, second = layers()

@@ -51,11 +51,11 @@ def encode_labels(X: Any, y: Any, unlabeled: Any) -> tuple[np.ndarray, np.ndarra
         known = np.array(known.tolist())  # numbers or booleans that stood beside None
     if known.dtype.kind in "mM":
         raise TypeError(f"`y` must hold numbers, strings or booleans; got {known.dtype}.")
-    check_classification_targets(known)
     try:
         classes, numbers = np.unique(known, return_inverse=True)
     except TypeError as error:
         raise TypeError(f"`y` must hold labels of one kind; got several ({error}).") from error
+    check_classification_targets(known)
     if len(classes) < 2:
         raise ValueError(f"`y` must hold at least two classes; got one class, {_shown_label(classes[0])}.")
     encoded = np.full(len(labels), UNKNOWN)
