@@ -10,9 +10,10 @@ import pytest
 
 from contractive import objectives
 from contractive.activations import ACTIVATIONS
+from contractive.corruption import Masking
 from contractive.losses import LOSSES
-from contractive.objectives import Objective, _rows_a_block, draw_key, row_key
-from contractive.penalties import Contraction, HigherOrder, WeightDecay
+from contractive.objectives import _CORRUPTION, _PROBE, Objective, _rows_a_block, draw_key, row_key
+from contractive.penalties import Contraction, HigherOrder, Penalty, WeightDecay
 from registry import MODELS, keys_of_rows
 from routes import Directions, facts, jacobians, jit_for_once, random_model, reconstruction_errors, value_and_gradient
 
@@ -209,3 +210,45 @@ def test_the_norm_of_a_deep_encoder_is_estimated_by_sixteen_rows(x64):
     moved = [np.where(np.arange(20)[:, None] == place, x / 2, x) for place in (15, 16)]
     first, with_last_of_them, with_next = (float(norm(jnp.asarray(rows))) for rows in (x, *moved))
     assert first == with_next != with_last_of_them
+
+
+def test_the_error_is_of_corrupted_rows_and_the_penalties_are_of_clean_ones(x64):
+    model, rng, key, corruption = MODELS["deep tied"](), np.random.RandomState(19), jax.random.key(4), Masking(0.5)
+    x, row_weights = jnp.asarray(rng.uniform(size=(4, model.n_features))), jnp.asarray([0.1, 0.2, 0.3, 0.4])
+    corrupted = jnp.stack([corruption(row, key=draw_key(row_key(key, row), _CORRUPTION)) for row in x])
+    assert 0 < np.mean(np.asarray(corrupted) != np.asarray(x)) < 1
+    outputs = [model.reconstruct(row) for row in corrupted]
+    errors = np.array([model.reconstruction_loss.error(*pair) for pair in zip(x, outputs, strict=True)])
+    squares = np.sum(jacobians(model, x) ** 2, axis=(1, 2))
+    cost, parts = jit_for_once(Objective((Contraction(0.3),), corruption))(model, x, row_weights, key)
+    np.testing.assert_allclose(parts.reconstruction_error, row_weights @ errors, rtol=1e-12)
+    np.testing.assert_allclose(cost, row_weights @ (errors + 0.3 * squares), rtol=1e-12)
+
+
+class Draw(Penalty):
+    """A number that depends on the key alone."""
+
+    coefficient: Any = 1.0
+
+    def term(self, model, forward, prepared, *, key):
+        return jax.random.uniform(key, dtype=jnp.float64)
+
+
+@pytest.mark.parametrize("rows_a_block", [1, 9])
+def test_terms_draw_from_keys_that_neither_another_term_nor_another_use_has(rows_a_block, x64, monkeypatch):
+    rng, key = np.random.RandomState(20), jax.random.key(5)
+    model, x = random_model(rng, tied=True, activation="tanh", loss="squared_error"), jnp.tile(rows_of(rng, 1), (2, 1))
+    monkeypatch.setattr(objectives, "_rows_a_block", lambda floats: rows_a_block)
+    own = row_key(key, x[0])
+    drawn = [float(jax.random.uniform(draw_key(own, use), dtype=jnp.float64)) for use in (_CORRUPTION, _PROBE)]
+    for number in range(3):
+        terms = [Draw(float(i == number)) for i in range(3)]
+        drawn.append(float(Objective(tuple(terms), reconstruct=False)(model, x, jnp.full(2, 0.5), key)[0]))
+    assert len(set(drawn)) == 5
+
+
+def test_rows_of_weight_zero_alone_have_the_norm_zero(x64):
+    model, rng = MODELS["deep tied"](), np.random.RandomState(21)
+    x, row_weights = jnp.asarray(rng.uniform(size=(20, model.n_features))), jnp.asarray([0.0] * 16 + [0.25] * 4)
+    _, parts = jit_for_once(Objective(()))(model, x, row_weights, jax.random.key(0))  # the first 16 rows are probed
+    assert parts.jacobian_norm == 0
