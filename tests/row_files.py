@@ -15,8 +15,9 @@ FEW = 5 << 20  # bytes
 
 
 def refusal(path: Path | str, *words: str, error: type[Exception] = ValueError):
-    """Expect an error that names the path first, then says the words."""
-    return pytest.raises(error, match=re.escape(repr(str(path))) + "".join(f".*{re.escape(word)}" for word in words))
+    """Expect an error in one line that names the path, then says the words."""
+    pattern = re.escape(repr(str(path))) + "".join(f".*{re.escape(word)}" for word in words)
+    return pytest.raises(error, match=rf"\A[^\n]*{pattern}[^\n]*\Z")
 
 
 def peak(function: Callable[[], object]) -> int:

@@ -263,22 +263,6 @@ def test_a_cost_that_is_not_finite_names_the_epoch_and_the_rows():
     assert kept == [1]
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
-def test_named_optimizers_are_optax_s_and_shared(name):
-    assert resolve_optimizer(name, 0.1) == resolve_optimizer(name, 0.1)
-    reference = {"sgd": optax.sgd(0.1), "momentum": optax.sgd(0.1, momentum=0.9), "adam": optax.adam(0.1)}[name]
-    gradients = [jnp.array([1.0, -2.0]), jnp.array([0.5, 3.0])]
-    ours, theirs = resolve_optimizer(name, 0.1), reference
-    our_step: Any
-    their_step: Any
-    our_state, their_state = ours.init(gradients[0]), theirs.init(gradients[0])
-    for gradient in gradients:
-        our_step, our_state = ours.update(gradient, our_state)
-        their_step, their_state = theirs.update(gradient, their_state)
-        # With the settings in the state, Adam's corrections of its means are rounded once less.
-        np.testing.assert_allclose(our_step, their_step, rtol=1e-5 if name == "adam" else 0)
-
-
 def test_a_schedule_is_followed_update_by_update(x64, quickly_compiled):
     def schedule(count):
         return 0.5 / (1 + count)
@@ -293,16 +277,6 @@ def test_a_schedule_is_followed_update_by_update(x64, quickly_compiled):
         model = jax.tree.map(jnp.subtract, model, step)
     assert trained.engine == "jax"
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12), trained.model, model)
-
-
-def test_an_optimizer_of_the_users_own_is_taken_as_it_is():
-    transformation = optax.rmsprop(0.01)
-    assert resolve_optimizer(transformation, 1.0) is transformation
-
-
-def test_something_that_is_no_optimizer_is_refused():
-    with pytest.raises(TypeError, match="`optimizer` must be a name or an optax transformation; got 3"):
-        resolve_optimizer(3, 0.1)
 
 
 @pytest.mark.parametrize("objective", [CONTRACTIVE, RANDOM])
