@@ -11,6 +11,7 @@ import pytest
 from contractive import objectives
 from contractive.activations import ACTIVATIONS
 from contractive.corruption import Masking
+from contractive.jacobian import encoder_differential, hutchinson_frobenius_sq
 from contractive.losses import LOSSES
 from contractive.objectives import _CORRUPTION, _PROBE, Objective, _rows_a_block, draw_key, row_key
 from contractive.penalties import Contraction, HigherOrder, Penalty, WeightDecay
@@ -252,3 +253,15 @@ def test_rows_of_weight_zero_alone_have_the_norm_zero(x64):
     x, row_weights = jnp.asarray(rng.uniform(size=(20, model.n_features))), jnp.asarray([0.0] * 16 + [0.25] * 4)
     _, parts = jit_for_once(Objective(()))(model, x, row_weights, jax.random.key(0))  # the first 16 rows are probed
     assert parts.jacobian_norm == 0
+
+
+def test_the_norm_is_the_root_of_the_weighted_mean_over_the_probed_rows(x64):
+    model, rng, key = MODELS["deep tied"](), np.random.RandomState(22), jax.random.key(6)
+    x, row_weights = jnp.asarray(rng.uniform(size=(20, model.n_features))), rng.uniform(size=20)
+    _, parts = Objective(())(model, x, jnp.asarray(row_weights), key)
+    squares = []
+    for row in x[:16]:
+        differential, own = encoder_differential(model, model.forward(row)), draw_key(row_key(key, row), _PROBE)
+        squares.append(float(hutchinson_frobenius_sq(differential, n_probes=1, key=own)))
+    expected = row_weights.sum() * np.sqrt(np.average(squares, weights=row_weights[:16]))
+    np.testing.assert_allclose(parts.jacobian_norm, expected, rtol=1e-12)
