@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import ctypes
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-__all__ = ["BLOCK_BYTES", "check_free", "check_out", "keep_freed_memory", "load_autoencoder", "load_run"]
+__all__ = ["BLOCK_BYTES", "check_free", "check_out", "load_autoencoder", "load_run"]
 
 BLOCK_BYTES = 1 << 22  # of rows that are worked on at a time: 4 MiB, which `map_rows` mostly takes at one go
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 
 
 def load_run(run: Path) -> Any:
@@ -59,14 +56,3 @@ def check_free(out: Path, overwrite: bool, option: str = "--out") -> None:
     """
     if out.exists() and not overwrite:
         raise FileExistsError(f"{str(out)!r} exists; choose another {option} or pass --overwrite to replace it.")
-
-
-def keep_freed_memory() -> None:
-    """Have glibc keep the memory of a block for the next one, for the rest of the process.
-
-    Else much of it goes back to the system and comes anew, a page at a time, which took a sixth of `encode`'s time.
-    """
-    with suppress(AttributeError, OSError, TypeError):  # other systems' C libraries
-        mallopt = ctypes.CDLL(None).mallopt
-        mallopt(_M_MMAP_THRESHOLD, 1 << 25)  # the most that it takes: blocks are smaller
-        mallopt(_M_TRIM_THRESHOLD, 1 << 28)

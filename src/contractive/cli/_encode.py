@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from ._apply import BLOCK_BYTES, check_out, keep_freed_memory, load_autoencoder
+from .._memory import keep_freed_memory
+from ._apply import BLOCK_BYTES, check_out, load_autoencoder
 from ._data import Given, as_reader, open_given
 from ._options import (
     ArrayName,

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import abc
-import ctypes
 from collections.abc import Callable, Generator, Iterator
-from contextlib import closing, suppress
+from contextlib import closing
 from functools import partial
 from queue import SimpleQueue
 from typing import Any, Protocol, runtime_checkable
@@ -13,6 +12,7 @@ from typing import Any, Protocol, runtime_checkable
 import jax
 import numpy as np
 
+from .._memory import give_back_freed_memory
 from ..sources import ReadAhead, RowReader, aligned_empty
 from ._engines import Engine
 from ._step import Chunk, TrainingState
@@ -262,14 +262,8 @@ class _Streamed(_Feed):
                 done += stop - start
             stored[done : (part + 1) * size] = 0
             order[: len(window.places), part, : window.places.shape[1]] = window.places
-        _give_back_freed_memory()
+        give_back_freed_memory()
         return self._engine.load(stored, weights), order.reshape(n_minibatches, -1), windows[0].n_rows, stored
-
-
-def _give_back_freed_memory() -> None:
-    """Have glibc give back what it keeps between pieces that are in use, which grows for hours: in under 1 ms."""
-    with suppress(AttributeError, OSError, TypeError):  # other systems' C libraries
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _pieces(ranges: np.ndarray, n_rows: int) -> Iterator[tuple[int, int]]:
