@@ -261,3 +261,11 @@ def test_the_library_is_compiled_once_and_kept(monkeypatch, tmp_path):
     assert library.stat().st_mtime_ns == made
     assert build_kernel.__wrapped__(19, 4, np.dtype(np.uint8)) is not None
     assert len(list(tmp_path.rglob("*.so"))) == 2
+
+
+def test_a_processor_that_cannot_be_asked_is_known_by_its_machine(monkeypatch):
+    def unreadable(path: Path) -> str:
+        raise OSError(2, "none", str(path))
+
+    monkeypatch.setattr(Path, "read_text", unreadable)
+    assert native._processor.__wrapped__().splitlines()[0] == platform.machine()

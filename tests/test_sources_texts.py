@@ -208,3 +208,11 @@ def test_line_beyond_the_bound_is_refused(
     monkeypatch.setattr(_csv, "_MAX_LINE", 20)
     with refusal(tmp_path / "x.csv", "lines of at most", f"line {line} is longer"):
         csv_of(tmp_path, f"{begin}1,{'2' * 40}{end}")
+
+
+def test_field_beyond_the_parsers_bound_is_a_bad_row(tmp_path: Path):
+    content = f"1,2\n3,{'x' * (1 << 18)}\n5,6\n"
+    with refusal(tmp_path / "x.csv", "line 2"):
+        csv_of(tmp_path, content).read(0, 3)
+    rows = csv_of(tmp_path, content, lenient=True).read(0, 3)
+    np.testing.assert_array_equal(rows, [[1, 2], [np.nan, np.nan], [5, 6]])
