@@ -16,8 +16,8 @@ test: .venv/.test ## the tests that take less than a few minutes together
 test-all: .venv/.release ## every test
 	$(BIN)/python -m pytest -q -n 2 --dist worksteal
 
-coverage: .venv/.dev ## which lines of the package the fast tests do not run
-	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m "not slow" --cov --cov-report=term
+coverage: .venv/.release ## every test, and which lines of the package none of them runs: each must say why
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal --cov --cov-report=term
 
 mutation: .venv/.test benchmarks/mutation/.env ## make the mathematics wrong in one place after the other, for hours: do the tests notice?
 	benchmarks/mutation/.env/bin/python benchmarks/mutation/run.py

@@ -263,6 +263,12 @@ def test_help_goes_to_standard_output(call: Call, arguments: list[str]):
     assert "Usage: " in outcome.out
 
 
+def test_without_a_command_the_help_is_shown_and_the_code_is_that_of_wrong_input(call: Call):
+    outcome = call()
+    assert (outcome.code, outcome.err) == (2, "")
+    assert "Usage: contractive" in outcome.out
+
+
 def test_help_and_version_import_nothing_heavy():
     probe = """
 import sys

@@ -1,5 +1,6 @@
 """Commands on data of every kind: files, patterns, folders, columns, bad rows; what they write, what they refuse."""
 
+import os
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from PIL import Image
 import contractive
 from console import history, weights
 from contractive import ContractiveAutoencoder
-from contractive.cli._data import in_memory
+from contractive.cli._data import available_bytes, in_memory
 from contractive.sources import RowReader, RowSource
 
 pytestmark = pytest.mark.usefixtures("quickly_compiled")
@@ -238,3 +239,18 @@ def test_looking_at_rows_beyond_memory_takes_next_to_none():
     finally:
         tracemalloc.stop()
     assert isinstance(source.rows, Endless)
+
+
+def test_memory_is_asked_of_the_system_where_linux_does_not_tell(monkeypatch: pytest.MonkeyPatch):
+    def unreadable(path: Path) -> str:
+        raise OSError(2, "none", str(path))
+
+    told = available_bytes()
+    monkeypatch.setattr(Path, "read_text", unreadable)
+    assert available_bytes() == os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >= told
+
+
+def test_nothing_is_left_out_of_rows_that_are_all_good(call: Any, tmp_path: Path):
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).uniform(size=(9, 4)).astype(np.float32))
+    outcome = call("train", "x.npy", "--bad-rows", "skip", "--out", "run", "--components", 2, "--epochs", 1)
+    assert (outcome.code, outcome.err) == (0, "")

@@ -168,6 +168,10 @@ def test_row_group_that_claims_other_rows_than_it_has_is_refused(tmp_path: Path)
     assert pq.read_metadata(io.BytesIO(content)).row_group(1).num_rows == 5
     with refusal(write(tmp_path / "x.parquet", content), "must be a Parquet file", "18 rows in a file of 20"):
         open_rows(path)
+    content[content.rindex(b"\x16\x0a", 0, -100) + 1] = 2 * 5 - 1
+    assert pq.read_metadata(io.BytesIO(content)).row_group(1).num_rows == -5
+    with refusal(write(tmp_path / "x.parquet", content), "must be a Parquet file", "a negative number of rows"):
+        open_rows(path)
 
 
 @pytest.mark.parametrize("name", ["x.parquet", "x.arrow"])

@@ -9,8 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from scipy.sparse import csr_array
 
 from contractive import DenoisingAutoencoder
+from contractive.estimators._fitting import _as_reader
+from contractive.estimators._parameters import make_contraction
+from contractive.penalties import Contraction, Penalty, ReconstructionContraction, SpectralContraction
 from contractive.training import EpochRecord, Progress
 from toys import X, assert_same_training, bits, small
 
@@ -294,3 +298,20 @@ def test_only_the_proportions_of_weights_matter():
     assert_same_training(*(small().fit(X, sample_weight=scale * weights) for scale in (1, 2**-20)))
     assert_same_training(small().fit(X, sample_weight=np.full(200, 3)), small().fit(X))
     assert_same_training(small().partial_fit(X, sample_weight=weights), small(max_epochs=1).fit(X, None, weights))
+
+
+def test_sparse_rows_are_refused_where_several_processes_train_together():
+    with pytest.raises(TypeError, match="`X` must be dense where several processes train together; got sparse rows"):
+        _as_reader(csr_array(np.eye(3)))
+
+
+@pytest.mark.parametrize(
+    ("name", "penalty"),
+    [
+        ("spectral", SpectralContraction(0.3)),
+        ("hutchinson", Contraction(0.3, "hutchinson", 2)),
+        ("reconstruction", ReconstructionContraction(0.3)),
+    ],
+)
+def test_penalties_by_their_names(name: str, penalty: Penalty):
+    assert make_contraction(name, 0.3, 2) == penalty

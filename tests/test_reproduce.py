@@ -22,6 +22,7 @@ from benchmarks.papers.trial import UNLABELED, Trial, few_labels
 from sklearn.neural_network import BernoulliRBM
 
 from console import Outcome, assert_one_line, spawn, start
+from contractive.cli import _reproduce
 from contractive.cli._reproduce import load_papers
 
 Call = Callable[..., Outcome]
@@ -403,3 +404,16 @@ def test_unknown_rows_list_the_known_ones(call: Call):
         "`--row` must be one of cae, cae-smooth, dae-g, rbm, dae-b, ae-wd, ae; got 'svm'.",
     )
     assert_one_line(call("reproduce", "all", "--row", "ae"), "`--row` must go with one TABLE; got 'ae' for all.")
+
+
+def test_results_go_to_the_checkout_or_beside_where_there_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    assert _reproduce._results_folder() == PAPERS / "results"
+    monkeypatch.setattr(_reproduce, "_recorded", lambda: tmp_path / "none" / "results")
+    assert _reproduce._results_folder() == Path("papers")
+
+
+def test_how_to_go_on_is_said_of_what_is_kept():
+    assert _reproduce._how_to_go_on(("a",), 0, None, None, True, None).startswith("interrupted; nothing is kept")
+    said = _reproduce._how_to_go_on(("a",), 2, 3, ["x"], False, Path("out"))
+    assert said.endswith("contractive reproduce a --resume --row x --seeds 3 --out out")
+    assert "2 jobs finished and kept" in said

@@ -68,6 +68,12 @@ def test_fewer_epochs_than_are_finished_are_refused(refused: Any, stopped: Path)
     refused(["resume", "run", "--epochs", 1], ["`--epochs`", "at least the 2", "got 1"])
 
 
+def test_epochs_of_a_stack_are_its_layers(refused: Any, call: Any, rows: Path):
+    stack = ["--model", "stacked", "--hidden-layer-sizes", 5, *JOB, "--checkpoint-every", "1epoch"]
+    assert call("train", "x.npy", "--out", "run", *stack).code == 0
+    refused(["resume", "run", "--epochs", 9], ["`--epochs` must not be given for a stack", "9"])
+
+
 def test_damaged_checkpoint_is_said_and_the_one_before_it_taken(call: Any, stopped: Path, tmp_path: Path):
     newest = checkpoint_paths(stopped)[0]
     content = bytearray(newest.read_bytes())

@@ -98,6 +98,14 @@ def test_checked_rows_are_called_as_the_rows_they_check():
     assert [rows.place(row) for row in range(3)] == ["line 0", "line 1", "line 2"]
 
 
+def test_idx_files_of_a_folder_go_on_from_each_other(tmp_path: Path):
+    for number in range(2):
+        content = b"\0\0\x08\2" + (2).to_bytes(4, "big") + (3).to_bytes(4, "big") + bytes(range(number, number + 6))
+        (tmp_path / f"part-{number}-idx2-ubyte").write_bytes(content)
+    rows = np.asarray(open_rows(str(tmp_path)).rows)
+    assert rows.tolist() == [[0, 1, 2], [3, 4, 5], [1, 2, 3], [4, 5, 6]]
+
+
 def shards(folder: Path, *tables: np.ndarray) -> str:
     for number, table in enumerate(tables):
         np.save(folder / f"part-{number}.npy", table)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from contractive import ContractiveAutoencoder, DenoisingAutoencoder, StackedAutoencoder
-from contractive.estimators._streams import held_out_blocks
+from contractive.estimators._streams import EncodedRows, held_out_blocks
 from contractive.sources import ReadAhead, RowReader, aligned_empty
 from contractive.training import Trained, _feeds, resolve_optimizer, stream_order, train
 from contractive.training._engines import JaxEngine
@@ -154,6 +154,15 @@ def test_shuffled_rows_leave_the_bits_of_rows_in_memory_in_that_order(objective:
     options = {"max_epochs": 1, "shuffle": False, "engine": "jax", "objective": objective}
     in_memory = fit(ROWS[order], sample_weight=None if weights is None else weights[order], **options)
     assert bits(streamed.model) == bits(in_memory.model)
+
+
+@pytest.mark.parametrize("bad", [0, 50, N_ROWS - 1])
+def test_rows_whose_cost_is_not_finite_are_named(bad: int):
+    rows = np.where(np.arange(N_ROWS)[:, None] == bad, np.float32(np.nan), ROWS)
+    (numbers,) = (numbers for numbers in minibatches(ArrayRows(rows), 1) if bad in numbers)
+    with pytest.raises(FloatingPointError, match="not finite") as caught:
+        fit(ArrayRows(rows), engine="jax")
+    assert ", ".join(map(str, numbers)) in str(caught.value)
 
 
 def test_bits_depend_neither_on_chunks_nor_on_reading_ahead(monkeypatch: pytest.MonkeyPatch):
@@ -385,6 +394,11 @@ def test_layers_of_a_stack_train_on_codes_made_as_rows_are_read():
 
 
 @pytest.mark.usefixtures("quickly_compiled")
+def test_codes_are_called_as_the_rows_they_are_of():
+    rows = EncodedRows(small(n_components=3).fit(X), ArrayRows(X))
+    assert rows.place(7) == ArrayRows(X).place(7) == "row 7"
+
+
 @pytest.mark.parametrize("weighted", [False, True])
 def test_held_out_blocks_are_not_trained_on(weighted: bool):
     rows = digits_reader()

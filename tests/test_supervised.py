@@ -11,11 +11,12 @@ from numpy.typing import ArrayLike
 from scipy.special import log_softmax, softmax
 
 from contractive.models import Classifier
-from contractive.objectives import Objective
+from contractive.objectives import Objective, draw_key, row_key
 from contractive.penalties import Contraction
 from contractive.supervised import (
     Batch,
     SupervisedObjective,
+    _objective,
     dropout,
     limit_norms,
     logits_with_dropout,
@@ -294,3 +295,17 @@ def test_a_row_of_weight_two_is_a_row_that_is_there_twice():
     run = jit_for_once(lambda batch, key: objective(classifier, batch, batch, key)[0])
     np.testing.assert_allclose(run(one, KEY), run(other, KEY), rtol=1e-12)
     assert abs(run(one, KEY) - run(one, jax.random.key(4))) > 1e-3
+
+
+def test_estimated_tangents_enter_the_objective_with_keys_of_their_own():
+    classifier = classifier_on("deep tied")
+    batch = Batch(jnp.asarray(ROWS), jnp.full(4, 0.25), jnp.array([0, 1, 2, 0]), jnp.asarray(planes()))
+    objective = SupervisedObjective(tangent_weight=0.3, n_tangent_probes=2)
+    cost, parts = objective(classifier, batch, batch, KEY)
+    terms = [
+        tangent_propagation_estimate(
+            classifier, x, tangents, n_probes=2, key=draw_key(row_key(KEY, x), _objective._TANGENTS)
+        )
+        for x, tangents in zip(batch.x, jnp.asarray(planes()), strict=True)
+    ]
+    np.testing.assert_allclose(cost - parts.log_loss, 0.3 * np.mean(terms), rtol=1e-9)

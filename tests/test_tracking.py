@@ -21,7 +21,7 @@ from console import Outcome, assert_one_line, history
 from contractive import ContractiveClassifier, StackedAutoencoder
 from contractive.datasets import load_digits
 from contractive.plots import tile_rows
-from contractive.tracking import MLflowCallback, TensorBoardCallback
+from contractive.tracking import MLflowCallback, TensorBoardCallback, _mlflow
 from contractive.tracking._events import filters
 from toys import Convolution, X, small
 
@@ -260,3 +260,16 @@ def test_train_says_once_that_a_server_is_away(call: Call, tmp_path: Path):
     outcome = call("train", "digits", "--epochs", 2, "--components", 3, "--out", "run", "--mlflow", uri)
     assert_one_line(outcome, uri, "training goes on", code=0)
     assert (tmp_path / "run" / "model.safetensors").is_file()
+
+
+def test_a_server_that_answers_is_there():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        _mlflow._check_there(f"http://127.0.0.1:{listener.getsockname()[1]}")
+
+
+def test_a_store_that_mlflow_does_not_know_is_said_once_and_training_goes_on():
+    with pytest.warns(UserWarning, match="the run at 'nowhere://x' is not written any more") as told:
+        with MLflowCallback("nowhere://x") as callback:
+            cae = small(callbacks=[callback]).fit(X)
+    assert len(told) == 1
+    assert cae.n_epochs_ == 2

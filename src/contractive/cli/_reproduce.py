@@ -68,7 +68,7 @@ def reproduce(
         _check_rows(table, row, papers)
     with ExitStack() as stack:
         folder = out
-        if folder is None and quick:
+        if folder is None and quick:  # pragma: no cover - `make reproduce-quick` runs it, which takes minutes
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         folder = _results_folder() if folder is None else folder
         _run(names, folder, seeds=seeds, only=row, quick=quick, resume=resume, shown_out=out)

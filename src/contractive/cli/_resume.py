@@ -58,7 +58,6 @@ def resume(
     A damaged checkpoint is said, and the one before it taken.
     """
     from ..runs import RunFolder
-    from ..sources import RowReader
 
     saving = Saving.read(checkpoint_every, keep_checkpoints)
     if not (run / CONFIG).is_file():
@@ -77,8 +76,6 @@ def resume(
         source = run_source(run, job, remedy="Put it back to go on.")
         _check_same(run, source, about)
         source = in_memory(source, estimator, read_size("--memory", memory), bool(about.get("streamed")), read_ahead)
-        if not about.get("streamed") and isinstance(source.rows, RowReader):
-            raise ValueError(f"{source.name!r} must fit in memory to go on with {str(run)!r}; it does not any more.")
         shown = None if job.get("image_shape") is None else str(job["image_shape"])
         shape = read_image_shape(shown, source.n_features, source.image_shape)
         trackers = make_trackers(tensorboard, mlflow, shape, run.resolve().name)

@@ -87,4 +87,5 @@ def _fault(block: list[tuple[int, str]], name: str, delimiter: str | None, n_col
                 good = False
             if not good:
                 return f"{name!r} must hold finite numbers; got {shown(field)} in line {number}, column {column}."
-    return f"{name!r} must hold finite numbers; something between lines {block[0][0]} and {block[-1][0]} is none."
+    place = f"between lines {block[0][0]} and {block[-1][0]}"  # pragma: no cover - nothing is known that NumPy refuses
+    return f"{name!r} must hold finite numbers; something {place} is none."  # pragma: no cover - and `float` takes

@@ -15,7 +15,7 @@ from .._validation import shown
 
 try:  # JAX's way to Slurm, Open MPI and Kubernetes: its public door, `initialize`, would not let us meet first
     from jax._src.clusters import ClusterEnv
-except ImportError:  # another version of JAX: all is to be given
+except ImportError:  # pragma: no cover - another version of JAX, where all is to be given
     ClusterEnv = None
 
 __all__ = ["Place", "found_place", "meet"]
@@ -147,6 +147,7 @@ def _come(place: Place, timeout: float) -> tuple[dict[socket.socket, int], int]:
         said = connection.recv(_PORT.size, socket.MSG_WAITALL)
         if len(said) == _PORT.size:
             return {connection: 0}, _PORT.unpack(said)[0]
+    connection.close()
     raise ConnectionError(f"process 0 at {place.host}:{place.port} left before all {place.size} had come.")
 
 

@@ -94,7 +94,7 @@ class Kernel:
         threads = min(threads or len(os.sched_getaffinity(0)), n_units // _UNITS, self._width // _GROUP, _MAX_THREADS)
         pointers = (array.ctypes.data for array in (filled, hidden, visible, rows, order, costs))
         numbers = (len(rows), *bounds, n_hidden, n_units, threads, contraction, learning_rate, scale)
-        if self._function(ctypes.byref(_Job(*pointers, *numbers))):
+        if self._function(ctypes.byref(_Job(*pointers, *numbers))):  # pragma: no cover - there is always enough for it
             raise MemoryError("the native kernel got no memory or no threads; pass engine='jax'.")
         return filled[:n_hidden, : self._n_features], hidden[:n_hidden], visible[: self._n_features]
 

@@ -110,7 +110,7 @@ class MLflowCallback:
             found = self._client.get_experiment_by_name(self._experiment)
         except self._error as error:
             if "MLFLOW_ALLOW_FILE_STORE" not in str(error):
-                raise
+                raise  # and the guard says it
             raise ValueError(
                 f"`uri` must name a server, as MLflow keeps no runs in folders any more; got {self._uri!r}. "
                 "Start one with `mlflow server`, or set MLFLOW_ALLOW_FILE_STORE=true."
