@@ -15,11 +15,13 @@ from hypothesis import strategies as st
 from jax.extend.core import jaxprs_in_params
 
 from contractive.activations import ACTIVATIONS
+from contractive.batched import floats_held
 from contractive.jacobian import (
     Plan,
     cheapest_plan,
     count_flops,
     encoder_differential,
+    floats_for_frobenius_sq,
     hutchinson_frobenius_sq,
     jacobian,
     jacobian_frobenius_sq,
@@ -334,3 +336,19 @@ def test_the_largest_singular_value_of_nothing_is_zero_with_gradient_zero(x64):
 
     assert value(model) == 0
     assert all((leaf == 0).all() for leaf in jax.tree.leaves(jax.grad(value)(model)))
+
+
+@pytest.mark.parametrize("name", ["convolution", "stack of a callable"])
+def test_automatic_differentiation_holds_three_times_the_function_for_each_entry_of_the_smaller_side(name):
+    model = MODELS[name]()
+    smaller = min(model.n_hidden, model.n_features)
+    assert floats_for_frobenius_sq(model, 10) == 3 * smaller * floats_held(type(model).encode, model)
+    found = floats_for_frobenius_sq(model, 10, reconstruction=True)
+    assert found == 3 * model.n_features * floats_held(type(model).reconstruct, model)
+
+
+def test_a_chain_of_layers_holds_what_its_plan_holds():
+    model = MODELS["deep tied"]()
+    sizes = (model.n_features, *(len(layer.weight) for layer in model.encoder_layers))
+    plan = cheapest_plan(sizes, linear_top=False, batch=10)
+    assert floats_for_frobenius_sq(model, 10) == floats_of_plan(plan, sizes)
