@@ -226,6 +226,15 @@ def test_train_tells_both(call: Call, store: str, tmp_path: Path):
     assert "tensorboard" not in json.loads((tmp_path / "run" / "config.json").read_text())["parameters"]
 
 
+def test_trainings_of_the_same_second_have_files_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("time.time", lambda: 1.8e9)
+    cae = small(warm_start=True)
+    for _ in range(2):
+        with TensorBoardCallback(tmp_path / "events") as callback:
+            cae.set_params(callbacks=[callback]).fit(X)
+    assert sorted(read_events(tmp_path / "events", n_files=2)["reconstruction_error"]) == [1, 2, 3, 4]
+
+
 def test_resume_tells_both_of_the_epochs_that_it_adds(call: Call, store: str, tmp_path: Path):
     np.save(tmp_path / "x.npy", X)
     job = ["--components", 3, "--epochs", 2, "--checkpoint-every", "1epoch"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -70,7 +71,8 @@ class TensorBoardCallback:
     def _write(self, estimator: Any, epoch: int, metrics: dict[str, float]) -> None:
         if self._writer is None:
             self._folder.mkdir(parents=True, exist_ok=True)
-            self._writer = self._make_writer(str(self._folder))
+            # Files are named by the second, and one of the same name would take the place of the other.
+            self._writer = self._make_writer(str(self._folder), filename_suffix=f".{time.time_ns()}")
         for name, value in metrics.items():
             self._writer.add_scalar(name, value, epoch)
         weights = weights_of(estimator) if epoch % self._every == 0 else {}
