@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,10 +33,10 @@ def joined(
     """
     if not _is_one_of_several(distributed, coordinator, processes, process_id):
         return None
-    from ..distributed import join
+    from ..distributed import join, leave
 
     words = f"training stopped. Go on with `contractive resume {out}`, in any number of processes, if it holds a"
-    return join(coordinator, processes, process_id, ended=partial(_leave, f"{words} checkpoint."))
+    return join(coordinator, processes, process_id, ended=partial(leave, f"{words} checkpoint."))
 
 
 def shared(
@@ -58,10 +56,10 @@ def shared(
     """
     if not _is_one_of_several(distributed, coordinator, processes, process_id):
         return None
-    from ..distributed import join_team
+    from ..distributed import join_team, leave
 
     return join_team(
-        coordinator, processes, process_id, ended=partial(_leave, f"{out} was not made. Start all of them again.")
+        coordinator, processes, process_id, ended=partial(leave, f"{out} was not made. Start all of them again.")
     )
 
 
@@ -73,13 +71,6 @@ def _is_one_of_several(
         if value is not None and not distributed:
             raise ValueError(f"`--{option}` must come with --distributed; got {value} without it.")
     return distributed
-
-
-def _leave(last: str, words: str) -> None:
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os.write(2, f"contractive: {words}; {last}\n".encode())
-    os._exit(1)  # the main thread may be in a sum that never comes to an end, or wait for a disk
 
 
 def fit_along(estimator: Any, source: RowSource, requests: Requests, group: Group) -> None:

@@ -2,5 +2,6 @@
 
 from ._group import Group, current, join
 from ._team import Team, join_team
+from ._watch import leave
 
-__all__ = ["Group", "Team", "current", "join", "join_team"]
+__all__ = ["Group", "Team", "current", "join", "join_team", "leave"]

@@ -5,15 +5,17 @@ Without it, survivors would wait in a sum for ever, or be ended by JAX with word
 
 from __future__ import annotations
 
+import os
 import selectors
 import socket
 import struct
+import sys
 import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
 
-__all__ = ["Watch"]
+__all__ = ["Watch", "leave"]
 
 _EVERY = 2.0  # seconds between two signs of life
 _SILENCE = 30.0  # seconds without one after which a process counts as gone
@@ -108,3 +110,22 @@ class Watch:
         for connection in [*self._peers]:
             with suppress(OSError):  # whom it does not reach is found out by listening
                 connection.sendall(_SIGN.pack(sign, gone))
+
+
+def leave(last: str, words: str) -> None:
+    """Say why this process ends, and end it with exit code 1, whatever its other threads do: `ended` of `join`.
+
+    The main thread may be in a sum that never comes to an end, or wait for a disk.
+
+    Args:
+        last: what comes of it, "training stopped." say.
+        words: what has happened to another process.
+
+    Example:
+        >>> from functools import partial
+        >>> ended = partial(leave, "training stopped. Go on with another number of processes.")  # for `join`
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.write(2, f"contractive: {words}; {last}\n".encode())
+    os._exit(1)
