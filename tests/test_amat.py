@@ -104,7 +104,7 @@ def test_other_pictures_are_transposed_on_request_only(tmp_path: Path):
     path = write_zip(tmp_path / "toy.zip", MEMBERS)
     (x, _), _, _ = load_amat(path, n_valid=0, transpose=True)
     np.testing.assert_allclose(x.reshape(-1, 3, 3), TRAIN[0].reshape(-1, 3, 3).transpose(0, 2, 1), rtol=1e-6)
-    path = write_zip(tmp_path / "mnist_toy.zip", {f"mnist_{name}": text for name, text in MEMBERS.items()})
+    path = write_zip(tmp_path / "mnist_toy.zip", {name.replace("toy", "mnist"): text for name, text in MEMBERS.items()})
     (x, _), _, _ = load_amat(path, n_valid=0)  # named like digits, and not of their size
     np.testing.assert_allclose(x, TRAIN[0], rtol=1e-6)
     path = write_zip(tmp_path / "b.zip", {"train.amat": b"1 2 0\n3 4 1\n", "test.amat": b"1 2 0\n"})

@@ -22,6 +22,7 @@ import contractive
 from contractive._validation import shortened
 from contractive.serialization import read_checkpoint, read_model, write_checkpoint, write_model
 from contractive.sources import open_rows
+from contractive.sources._arrow import _parsing
 from row_files import FEW, peak, refusal
 
 TABLE = np.arange(12, dtype=np.float32).reshape(4, 3)
@@ -155,6 +156,27 @@ def test_batch_that_only_claims_to_be_empty_is_refused(tmp_path: Path):
     path = write(tmp_path / "x.arrow", content[:place] + bytes(8) + content[place + 8 :])
     with refusal(path, "must be an Arrow IPC file"):
         open_rows(path)
+    path = write(tmp_path / "x.arrow", content[:place] + struct.pack("<q", -2) + content[place + 8 :])
+    with refusal(path, "must be an Arrow IPC file", "a negative number of rows"):
+        open_rows(path)
+
+
+def test_buffer_of_less_than_nothing_is_refused(tmp_path: Path):
+    stream, table = io.BytesIO(), pa.table({"a": np.zeros(600)})
+    options = pa.ipc.IpcWriteOptions(compression="lz4")
+    with pa.ipc.new_file(stream, table.schema, options=options) as file:
+        file.write_table(table)
+    content, decompressed = stream.getvalue(), struct.pack("<q", 4800)
+    assert content.count(decompressed) == 1
+    path = write(tmp_path / "x.arrow", content.replace(decompressed, struct.pack("<q", -7)))
+    with refusal(path, "must be an Arrow IPC file", "a buffer of negative length"):
+        open_rows(path).rows[:]
+
+
+def test_error_of_the_disk_stays_one_and_names_the_file():
+    with pytest.raises(OSError, match="Input/output error") as caught, _parsing("x.parquet", "a Parquet file"):
+        raise OSError(5, "Input/output error")
+    assert (caught.value.errno, caught.value.filename) == (5, "x.parquet")
 
 
 def test_row_group_that_claims_other_rows_than_it_has_is_refused(tmp_path: Path):

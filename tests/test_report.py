@@ -328,10 +328,9 @@ def test_charts_place_values_where_they_belong():
 
 def test_long_curves_are_drawn_with_no_more_points_than_are_seen():
     chart = line_chart([Line(np.arange(9000), np.arange(9000.0))], x_label="x", y_label="y", summary="s")
-    points = [tuple(map(float, point.split(","))) for point in chart.lines[0][0].split()]
-    assert len(points) == 400
-    assert points[0] == (52, 180)  # both ends stay
-    assert points[-1] == (344, 12)
+    assert len(chart.lines[0][0].split()) == 400
+    ends = line_chart([Line([0, 8999], [0.0, 8999.0])], x_label="x", y_label="y", summary="s").lines[0][0].split()
+    assert [chart.lines[0][0].split()[end] for end in (0, -1)] == ends
 
 
 @pytest.mark.parametrize(
