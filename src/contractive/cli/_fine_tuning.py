@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence, Set
-from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import typer
@@ -12,7 +11,7 @@ import typer
 from ..presets import CLASSIFIERS
 from ._data import Given
 from ._display import display_phases
-from ._fitting import make_trackers
+from ._fitting import entered, make_trackers
 from ._interrupts import Interrupted, deferred_interrupt, finished
 from ._labels import Measured, keep_few_labels, measure, read_unlabeled
 from ._settings import Settings, build_estimator, config_of, option_of
@@ -206,10 +205,7 @@ def _fit_into(
     rows = source.source.rows
     pretraining = sizes.pretraining_epochs, len(rows)
     try:
-        with ExitStack() as watched:
-            show = watched.enter_context(display_phases(pretraining, (estimator.max_epochs, sizes.rows_an_epoch)))
-            for tracker in trackers:
-                watched.enter_context(tracker)
+        with display_phases(pretraining, (estimator.max_epochs, sizes.rows_an_epoch)) as show, entered(trackers):
 
             def follow(estimator: Any, event: EpochRecord | Progress | FineTuningRecord | FineTuningProgress) -> None:
                 if isinstance(event, FineTuningRecord):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ..tracking import Tracker
     from ..training import EpochRecord, Progress
 
-__all__ = ["SIGNALS", "Saving", "draw", "finish", "fit_into", "make_trackers"]
+__all__ = ["SIGNALS", "Saving", "draw", "entered", "finish", "fit_into", "make_trackers"]
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 """Ctrl-C, and what comes before a machine is taken away."""
@@ -88,10 +88,7 @@ def fit_into(
         folder, every=saving.every, keep=saving.keep, complain=lambda line: typer.echo(f"contractive: {line}", err=True)
     )
     try:
-        with ExitStack() as watched:
-            show = watched.enter_context(display(total, n_rows))
-            for tracker in trackers:
-                watched.enter_context(tracker)
+        with display(total, n_rows) as show, entered(trackers):
 
             def follow(estimator: Any, event: Progress | EpochRecord) -> None:
                 n_epochs = len(estimator.history_)
@@ -151,6 +148,15 @@ def make_trackers(
     if mlflow is not None:
         made.append(MLflowCallback(mlflow, run_name=name, image_shape=image_shape))
     return made
+
+
+@contextmanager
+def entered(trackers: Sequence[Tracker]) -> Iterator[None]:
+    """The block in which trackers are used: they are told how it ends."""
+    with ExitStack() as stack:
+        for tracker in trackers:
+            stack.enter_context(tracker)
+        yield
 
 
 def draw(folder: RunFolder, estimator: Any, shape: tuple[int, ...] | None) -> None:
