@@ -145,7 +145,7 @@ def tried(change: Change) -> dict[str, Any]:
     outcome = result.test_outcome.value if result.test_outcome else result.worker_outcome.value
     line = {"key": change.key, "line": change.spec.start_pos[0], "outcome": outcome}
     if outcome != "killed":
-        line["diff"] = [text for text in (result.diff or "").splitlines() if re.match(r"[+-](?![+-])", text)]
+        line["diff"] = [text for text in (result.diff or "").splitlines() if re.match(r"[+-](?![+-])\s*\S", text)]
     return {**line, "seconds": round(time.perf_counter() - began, 1)}
 
 
@@ -179,8 +179,7 @@ def write_page() -> None:
         "# Do the tests notice?\n\n"
         "Written by `make mutation`; do not edit. Each change is one place of the mathematics made wrong by Cosmic "
         "Ray: a number, an operator, a comparison, a condition, a flag. Noticed is what makes a test fail. Where not "
-        "all were tried, those that were came first or were drawn by a hash of the place. What is shown without its "
-        "change was tried with fewer tests than there are now.\n\n"
+        "all were tried, those that were came first or were drawn by a hash of the place.\n\n"
         + "\n".join([*rows, _row("together", totals)])
         + "\n\n## Not noticed\n\n"
         + "\n".join(survivors)
