@@ -87,5 +87,8 @@ def _fault(block: list[tuple[int, str]], name: str, delimiter: str | None, n_col
                 good = False
             if not good:
                 return f"{name!r} must hold finite numbers; got {shown(field)} in line {number}, column {column}."
-    place = f"between lines {block[0][0]} and {block[-1][0]}"  # pragma: no cover - nothing is known that NumPy refuses
-    return f"{name!r} must hold finite numbers; something {place} is none."  # pragma: no cover - and `float` takes
+    # What NumPy refuses and `float` takes, of which nothing is known.
+    first, last = block[0][0], block[-1][0]  # pragma: no cover - nothing known comes here
+    return (  # pragma: no cover - nothing known comes here
+        f"{name!r} must hold finite numbers; something between lines {first} and {last} is none."
+    )
