@@ -20,6 +20,12 @@ def refusal(path: Path | str, *words: str, error: type[Exception] = ValueError):
     return pytest.raises(error, match=rf"\A[^\n]*{pattern}[^\n]*\Z")
 
 
+def write(path: Path, content: bytes | bytearray | str) -> str:
+    """The name of a file that now holds this."""
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return str(path)
+
+
 def peak(function: Callable[[], object]) -> int:
     """Bytes that a call takes at most."""
     tracemalloc.start()

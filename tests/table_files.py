@@ -37,11 +37,6 @@ def save_feather(path: Path, table: pa.Table, group: int = 4, compression: str |
     return str(path)
 
 
-def write(path: Path, content: str | bytes) -> str:
-    path.write_bytes(content.encode() if isinstance(content, str) else content)
-    return str(path)
-
-
 def assert_rows(reader: RowReader, expected: np.ndarray) -> None:
     """All rows, and slices of them from the first few and up to the last few, to the bit."""
     assert (reader.shape, reader.dtype) == (expected.shape, expected.dtype)

@@ -23,14 +23,9 @@ from contractive._validation import shortened
 from contractive.serialization import read_checkpoint, read_model, write_checkpoint, write_model
 from contractive.sources import open_rows
 from contractive.sources._arrow import _parsing
-from row_files import FEW, peak, refusal
+from row_files import FEW, peak, refusal, write
 
 TABLE = np.arange(12, dtype=np.float32).reshape(4, 3)
-
-
-def write(path: Path, content: bytes | bytearray) -> str:
-    path.write_bytes(content)
-    return str(path)
 
 
 def npy(header: str, values: bytes = TABLE.tobytes()) -> bytes:

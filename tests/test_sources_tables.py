@@ -23,8 +23,8 @@ from contractive.sources._base import FileStamp, RowReader
 from contractive.sources._columns import Layout, fill
 from contractive.sources._csv import open_csv
 from contractive.sources._tables import watched
-from row_files import refusal
-from table_files import NAMES, ROWS, Opened, Saved, assert_rows, lists_of, save_feather, save_parquet, table_of, write
+from row_files import refusal, write
+from table_files import NAMES, ROWS, Opened, Saved, assert_rows, lists_of, save_feather, save_parquet, table_of
 
 ARROW = pytest.mark.parametrize(
     ("save", "opened", "name"),

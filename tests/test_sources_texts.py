@@ -10,8 +10,8 @@ import pytest
 from contractive.sources import _csv
 from contractive.sources._base import RowReader
 from contractive.sources._csv import open_csv
-from row_files import refusal
-from table_files import NAMES, ROWS, assert_rows, write
+from row_files import refusal, write
+from table_files import NAMES, ROWS, assert_rows
 
 
 def csv_of(folder: Path, content: str | bytes, columns: Any = None, name: str = "x.csv", **options: Any) -> RowReader:

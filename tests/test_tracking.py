@@ -23,6 +23,7 @@ from contractive.datasets import load_digits
 from contractive.plots import tile_rows
 from contractive.tracking import MLflowCallback, TensorBoardCallback, _mlflow
 from contractive.tracking._events import filters
+from launching import free_port
 from toys import Convolution, X, small
 
 pytestmark = pytest.mark.usefixtures("quickly_compiled")
@@ -181,15 +182,8 @@ def test_how_a_training_ended_and_a_model_that_cannot_be_saved(store: str):
     assert run.info.status == "FINISHED"
 
 
-def closed_port() -> int:
-    """A port at which nobody listens."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
-
-
 def test_a_server_that_is_away_is_said_once_and_training_goes_on():
-    uri = f"http://127.0.0.1:{closed_port()}"
+    uri = f"http://127.0.0.1:{free_port()}"
     with pytest.warns(UserWarning, match=rf"the run at '{uri}' is not written any more .*refused") as told:
         with MLflowCallback(uri) as callback:
             cae = small(callbacks=[callback], max_epochs=3).fit(X)
@@ -265,7 +259,7 @@ def test_classify_tells_both_of_both_trainings(call: Call, store: str, tmp_path:
 
 @pytest.mark.filterwarnings("default")
 def test_train_says_once_that_a_server_is_away(call: Call, tmp_path: Path):
-    uri = f"http://127.0.0.1:{closed_port()}"
+    uri = f"http://127.0.0.1:{free_port()}"
     outcome = call("train", "digits", "--epochs", 2, "--components", 3, "--out", "run", "--mlflow", uri)
     assert_one_line(outcome, uri, "training goes on", code=0)
     assert (tmp_path / "run" / "model.safetensors").is_file()

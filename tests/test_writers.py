@@ -16,8 +16,8 @@ import pytest
 from contractive.sources import _writers
 from contractive.sources._arrow import open_parquet
 from contractive.sources._writers import open_writer
-from row_files import refusal
-from table_files import NAMES, ROWS, assert_rows, write
+from row_files import refusal, write
+from table_files import NAMES, ROWS, assert_rows
 
 
 @pytest.mark.parametrize("dtype", ["f4", ">f4", "f8", "u1", "?", "f2"])
