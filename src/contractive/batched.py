@@ -52,17 +52,18 @@ def map_rows(
         >>> map_rows(Model.encode, model, np.eye(4, dtype="float32")).shape
         (4, 2)
     """
-    model = jax.tree.map(jax.device_put, model)  # which takes aligned memory over on a CPU; `jnp.asarray` copies it
-    scale = jnp.asarray(np.asarray(uint8_scale, model.dtype))
+    scale = np.asarray(uint8_scale, model.dtype)
     floats = floats or floats_held(function, model, rows.shape[1])
     block = _power_of_two_up_to(max(1, MAX_BLOCK_FLOATS // floats))
+    if rows.shape[0] > block:
+        model = jax.device_put(model)  # once for all blocks
     made: Any = None
     for start in range(0, rows.shape[0], block):
         part = rows[start : start + block]
         part = part.toarray() if hasattr(part, "toarray") else part
         padding = _power_of_two_from(len(part)) - len(part)
         padded = np.pad(part, ((0, padding), (0, 0))) if padding else part
-        output = np.asarray(_apply(function, model, jax.device_put(padded), scale))[: len(part)]
+        output = np.asarray(_apply(function, model, padded, scale))[: len(part)]
         if len(part) == rows.shape[0]:
             return output
         made = np.empty((rows.shape[0], *output.shape[1:]), output.dtype) if made is None else made
