@@ -1,6 +1,8 @@
 """Files that are written a block at a time, and are there whole or not at all."""
 
+import fcntl
 import io
+import mmap
 import os
 import subprocess
 import sys
@@ -34,17 +36,63 @@ def test_npy_is_what_numpy_saves(tmp_path: Path, dtype: str, n_columns: int):
     assert (tmp_path / "x.npy").read_bytes() == stream.getvalue()
 
 
-def test_npy_is_sent_to_the_disk_as_it_grows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    sent: list[tuple[int, int]] = []
-    monkeypatch.setattr(_writers, "_SENT_BYTES", 30)
-    monkeypatch.setattr("os.posix_fadvise", lambda file, start, length, advice: sent.append((start, length)))
-    with open_writer(tmp_path / "x.npy", 10, 3, ROWS.dtype) as writer:
-        for row in ROWS:
-            writer.write(row[None])
-    end = sum(sent[-1])
-    assert [start for start, _ in sent] == [128, *(sum(pair) for pair in sent[:-1])]
-    assert 0 <= (tmp_path / "x.npy").stat().st_size - end < 30
-    np.testing.assert_array_equal(np.load(tmp_path / "x.npy"), ROWS)
+def _takes_direct_writing(folder: Path) -> bool:
+    try:
+        file = os.open(folder / "tried", os.O_CREAT | os.O_WRONLY | os.O_DIRECT)
+        try:
+            return os.write(file, mmap.mmap(-1, 4096)) > 0
+        finally:
+            os.close(file)
+    except OSError:
+        return False
+
+
+@pytest.mark.skipif(not hasattr(os, "O_DIRECT"), reason="only Linux writes past its cache")
+@pytest.mark.parametrize(("most", "pieces"), [(None, [True, True]), (0, []), (1 << 20, [True, True]), (1000, [True])])
+def test_long_npy_is_what_numpy_saves_however_the_disk_takes_it(
+    tmp_path: Path, most: int | None, pieces: list[bool], monkeypatch: pytest.MonkeyPatch
+):
+    rows = np.random.default_rng(0).random((5000, 401), dtype=np.float32)  # 7.6 MiB: a short piece, a whole, the rest
+    rows = np.concatenate([rows, rows])
+    pieces = pieces if _takes_direct_writing(tmp_path) else []
+    direct: list[bool] = []
+
+    def refuse(file: int, command: int, *flags: int) -> int:
+        if flags:
+            raise OSError(22, "Invalid argument")
+        return asked(file, command)
+
+    def write_some(file: int, content: memoryview) -> int:
+        direct.append(bool(asked(file, fcntl.F_GETFL) & os.O_DIRECT))
+        return written(file, content[:most] if direct[-1] and most else content)
+
+    written, asked = os.write, fcntl.fcntl
+    monkeypatch.setattr("os.write", write_some)
+    if most == 0:
+        monkeypatch.setattr("contractive.sources._plain.fcntl.fcntl", refuse)
+    with open_writer(tmp_path / "x.npy", len(rows), rows.shape[1], rows.dtype) as writer:
+        for start in range(0, len(rows), 999):
+            writer.write(rows[start : start + 999])
+    stream = io.BytesIO()
+    np.save(stream, rows)
+    assert (tmp_path / "x.npy").read_bytes() == stream.getvalue()
+    assert [one for one in direct if one] == pieces  # where a piece was taken in part, it ends as usual
+
+
+@pytest.mark.parametrize("limit", [3, 5, 8])
+def test_disk_that_is_full_within_a_piece_leaves_nothing(tmp_path: Path, limit: int):
+    code = (
+        "import numpy as np, pathlib, resource\n"
+        "from contractive.sources._writers import open_writer\n"
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit} << 20,) * 2)\n"
+        "try:\n"
+        "    with open_writer(pathlib.Path('x.npy'), 3 << 20, 0, np.dtype('f4')) as writer:\n"
+        "        for _ in range(3): writer.write(np.ones(1 << 20, 'f4'))\n"
+        "except OSError as error: print(error)\n"
+    )
+    run = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, timeout=120, check=True)
+    assert b"File too large" in run.stdout
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("name", ["x.npy", "x.parquet"])

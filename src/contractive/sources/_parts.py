@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from .._files import bring_to_disk
+from ._plain import PlainWriter
 from ._tables import require_pyarrow
-from ._writers import PlainWriter, RowWriter, checked_writer, npy_header, row_writer, table_shape
+from ._writers import RowWriter, checked_writer, npy_header, row_writer, table_shape
 
 __all__ = ["PartedFile"]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -12,10 +11,10 @@ from typing import BinaryIO, Protocol
 import numpy as np
 
 from .._files import atomic_stream
+from ._plain import PlainWriter
 from ._tables import require_pyarrow
 
 __all__ = [
-    "PlainWriter",
     "RowWriter",
     "checked_writer",
     "npy_header",
@@ -25,7 +24,6 @@ __all__ = [
 ]
 
 _GROUP_BYTES = 1 << 26  # of the rows of a row group
-_SENT_BYTES = 1 << 25  # that are sent to the disk at a time
 
 
 class RowWriter(Protocol):
@@ -137,34 +135,6 @@ class _Checked:
 
     def _miscounted(self) -> RuntimeError:
         return RuntimeError(f"{self._name!r} must be given {self._shape[0]} rows; got {self._done}.")
-
-
-class PlainWriter:
-    """Writes numbers as they lie in memory.
-
-    Args:
-        stream: where to.
-        dtype: of what is written.
-    """
-
-    def __init__(self, stream: BinaryIO, dtype: np.dtype):
-        self._stream, self._dtype, self._sent = stream, dtype, stream.tell()
-
-    def write(self, rows: np.ndarray) -> None:
-        """As for `RowWriter`."""
-        self._stream.write(np.ascontiguousarray(rows, self._dtype).reshape(-1).view(np.uint8).data)
-        waiting = self._stream.tell() - self._sent
-        if waiting >= _SENT_BYTES and hasattr(os, "posix_fadvise"):
-            self._stream.flush()
-            # Linux begins to bring them to the disk, so that little is left for the end to wait for.
-            os.posix_fadvise(self._stream.fileno(), self._sent, waiting, os.POSIX_FADV_DONTNEED)
-            self._sent += waiting
-
-    def finish(self) -> None:
-        """Nothing is left."""
-
-    def abandon(self) -> None:
-        """Nothing is open."""
 
 
 class _ParquetWriter:
