@@ -1,9 +1,11 @@
-"""What the C library does with memory that was freed, where it is glibc; elsewhere nothing happens."""
+"""What becomes of memory that is not used any more: by the C library, where it is glibc, and by Python."""
 
 import ctypes
-from contextlib import suppress
+import gc
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 
-__all__ = ["give_back_freed_memory", "keep_freed_memory"]
+__all__ = ["few_to_collect", "give_back_freed_memory", "keep_freed_memory"]
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 _OTHER_LIBRARY = (AttributeError, OSError, TypeError)
@@ -24,3 +26,16 @@ def give_back_freed_memory() -> None:
     """Have what is kept between pieces that are in use given back, which grows for hours: in under 1 ms."""
     with suppress(*_OTHER_LIBRARY):
         ctypes.CDLL(None).malloc_trim(0)
+
+
+@contextmanager
+def few_to_collect() -> Generator[None]:
+    """Have Python's collector of cycles pass over what there is before.
+
+    It looks through all that imports have made, again and again: 3 % of `encode`'s time.
+    """
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()

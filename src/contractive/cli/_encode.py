@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from .._memory import keep_freed_memory
+from .._memory import few_to_collect, keep_freed_memory
 from ._apply import BLOCK_BYTES, check_out, load_autoencoder
 from ._data import Given, as_reader, open_given
 from ._options import (
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Table", "encode", "score", "write_each"]
 
-_AT_A_TIME, _AHEAD = 2, 3  # blocks that are worked on, and that are made before they are written
+_AT_A_TIME, _AHEAD = 3, 6  # blocks that are worked on, and that are made before they are written
 _Out = Annotated[Path, typer.Option("--out", "-o", help="The .npy or .parquet file to make.")]
 
 
@@ -147,7 +147,7 @@ def write_each(
 ) -> int:
     """Write what a function makes of all rows, some of them at a time.
 
-    Two threads do it a block at a time, from reading it on: where one has nothing for a core to do, the other has, and
+    Three threads do it a block at a time, from reading it on: where one has nothing for a core to do, another has, and
     few blocks at a time stay in the cache.
 
     Args:
@@ -162,9 +162,12 @@ def write_each(
     Returns:
         How many bad rows this process has met.
     """
+    import jax
+
     from ..sources import ReadAhead, block_starts
 
     keep_freed_memory()
+    jax.config.update("jax_cpu_enable_async_dispatch", False)  # the threads below wait for what they ask for
     rows, n_bad = as_reader(source), 0
     starts = block_starts(rows, BLOCK_BYTES)
     starts = starts if team is None else team.share(starts)
@@ -176,6 +179,7 @@ def write_each(
         return _made(table, rows, bounds[0], block, function, bad_rows)
 
     with (
+        few_to_collect(),
         _opened(table, len(rows), starts, team, job) as writer,
         closing(ReadAhead(make, pairwise(starts), _AHEAD, _AT_A_TIME)) as making,
     ):
