@@ -19,8 +19,9 @@ __all__ = ["Given", "as_reader", "available_bytes", "in_memory", "open_given", "
 
 _UNITS = {"": 1, "B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _UNITS |= {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
+_MEBIBYTE = 1 << 20
 _OWN_BYTES = 704 << 20  # Python, JAX and what they compile
-_WINDOW_BYTES = 128 << 20  # of rows as they are read, and on the device
+_WINDOW_BYTES = 64 << 20  # of rows, which a CPU takes over as they were read
 _SHARE = 0.8  # of the memory that is free
 
 
@@ -98,9 +99,9 @@ def in_memory(
     rows = source.rows
     if not isinstance(rows, RowReader):
         return source._replace(rows=as_reader(source)) if streamed else source
-    least = _streamed_bytes(rows, estimator, read_ahead)
+    least = -(-_streamed_bytes(rows, estimator, read_ahead) // _MEBIBYTE) * _MEBIBYTE  # so that what is said will do
     if memory is not None and memory < least:
-        raise ValueError(f"`--memory` must be at least {_shown(least)} for these rows; got {_shown(memory)}.")
+        raise ValueError(f"`--memory` must be at least {least // _MEBIBYTE} MiB for these rows; got {_shown(memory)}.")
     limit, needed = _SHARE * available_bytes() if memory is None else memory, _resident_bytes(rows, estimator)
     if streamed is None and needed > limit:
         typer.echo(
