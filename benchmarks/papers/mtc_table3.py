@@ -16,6 +16,8 @@ NEIGHBORS = {
     "knn-cae1": ("k-NN, codes of CAE-1", 1, "codes", 90.55),
     "knn-cae2": ("k-NN, codes of CAE-2", 2, "codes", 91.15),
 }
+# What the search chose for a row, beside the settings that all of them have, and the search's line.
+CHOSEN = {"knn-tangents": ({"layers.*.contraction": 0.1, "neighbors.n_tangents": 5}, "mtc-table3:2")}
 
 
 def _all_labels(key: str) -> Row:
@@ -45,8 +47,9 @@ def _neighbors(key: str) -> Row:
         "n_labels": 1000,
         "neighbors": {"distance": distance, "n_neighbors": 1, "n_tangents": 15},
     }
+    changes, line = CHOSEN.get(key, ({}, None))
     numbers = (Number("test accuracy, %", "test.accuracy", published),)
-    return Row(key, f"{model}; 1,000 labels", "mnist", find_neighbors, settings, numbers)
+    return Row(key, f"{model}; 1,000 labels", "mnist", find_neighbors, changed(settings, changes), numbers, line)
 
 
 TABLE = Table(
