@@ -52,8 +52,7 @@ def _takes_direct_writing(folder: Path) -> bool:
 def test_long_npy_is_what_numpy_saves_however_the_disk_takes_it(
     tmp_path: Path, most: int | None, pieces: list[bool], monkeypatch: pytest.MonkeyPatch
 ):
-    rows = np.random.default_rng(0).random((5000, 401), dtype=np.float32)  # 7.6 MiB: a short piece, a whole, the rest
-    rows = np.concatenate([rows, rows])
+    rows = np.random.default_rng(0).random((10_000, 401), dtype=np.float32)  # a short piece, two whole ones, the rest
     pieces = pieces if _takes_direct_writing(tmp_path) else []
     direct: list[bool] = []
 

@@ -99,7 +99,7 @@ def in_memory(
     rows = source.rows
     if not isinstance(rows, RowReader):
         return source._replace(rows=as_reader(source)) if streamed else source
-    least = -(-_streamed_bytes(rows, estimator, read_ahead) // _MEBIBYTE) * _MEBIBYTE  # so that what is said will do
+    least = _streamed_bytes(rows, estimator, read_ahead)
     if memory is not None and memory < least:
         raise ValueError(f"`--memory` must be at least {least // _MEBIBYTE} MiB for these rows; got {_shown(memory)}.")
     limit, needed = _SHARE * available_bytes() if memory is None else memory, _resident_bytes(rows, estimator)
@@ -113,12 +113,13 @@ def in_memory(
 
 
 def _streamed_bytes(rows: RowReader, estimator: Any, read_ahead: int) -> int:
-    """What a process takes that trains on rows window by window, measured and rounded up."""
+    """What a process takes that trains on rows window by window, measured and rounded up to whole MiB."""
     import numpy as np
 
     # What cannot be read in part, decoded. Not asked for row by row: of a milliard of rows that takes 8 GB itself.
     blocks = np.diff(rows.block_bounds(max(1, BLOCK_BYTES // rows.row_bytes))) * rows.row_bytes
-    return _OWN_BYTES + (read_ahead + 1) * _WINDOW_BYTES + 3 * int(blocks.max()) + _model_bytes(rows, estimator)
+    n_bytes = _OWN_BYTES + (read_ahead + 1) * _WINDOW_BYTES + 3 * int(blocks.max()) + _model_bytes(rows, estimator)
+    return -(-n_bytes // _MEBIBYTE) * _MEBIBYTE
 
 
 def _resident_bytes(rows: RowReader, estimator: Any) -> int:
