@@ -3,6 +3,7 @@
 import math
 import re
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
@@ -198,6 +199,25 @@ def test_rows_in_any_memory_layout_keep_their_values(order: str):
     rows = check_rows(X)
     assert rows.dtype.isnative
     assert np.array_equal(rows, X)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_rows_whose_sum_is_beyond_the_dtype_are_numbers_all_the_same(dtype: str, order: Any):
+    X = np.full((3, 4), np.finfo(dtype).max, dtype, order)
+    assert check_rows(X) is X
+    X[1, 2] *= -1
+    assert check_rows(X) is X
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("wrong", [[np.nan], [np.inf], [-np.inf], [np.inf, -np.inf], [np.nan, np.inf]])
+def test_rows_of_one_value_that_is_no_number_are_refused_wherever_it_is(dtype: str, wrong: list[float]):
+    for place in range(0, 35, 5):
+        X = np.ones((5, 7), dtype)
+        X.flat[place : place + len(wrong)] = wrong
+        with refusal(ValueError, "finite", f"at row {place // 7}, column {place % 7}"):
+            check_rows(X)
 
 
 def test_rows_come_from_nested_lists():

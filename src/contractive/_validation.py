@@ -245,7 +245,7 @@ def _check_values(
 
     for start in range(0, len(values), block):
         part = values[start : start + block]
-        if is_float and not np.isfinite(part).all():
+        if is_float and not _is_finite(part):
             value, where = find(~np.isfinite(part), start)
             raise ValueError(f"`{name}` must be finite; got {_spell(value)} {where}. Fill or drop such values first.")
         if array.dtype == np.float64 and max(-part.min(), part.max()) > largest:
@@ -265,6 +265,11 @@ def _check_values(
                 f"`{name}` must lie in [0, 1] for the cross-entropy; got {value:g} {where}. {remedy} or use "
                 "loss='squared_error'."
             )
+
+
+def _is_finite(values: np.ndarray) -> bool:
+    """Whether no value is NaN or infinite: a finite sum of all tells it, which takes no array as large."""
+    return bool(np.isfinite(np.einsum("i->", values.ravel("K")))) or bool(np.isfinite(values).all())
 
 
 def check_weights(name: str, value: object, n_rows: int) -> np.ndarray | None:

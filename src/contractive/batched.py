@@ -72,9 +72,9 @@ def map_rows(
 
 
 @lru_cache
-def _floats_of_shapes(function: Example, structure: Any, shapes: tuple[Any, ...], x: jax.ShapeDtypeStruct) -> int:
-    model = jax.tree.unflatten(structure, shapes)
-    traced = jax.make_jaxpr(function)(model, x).jaxpr
+def _floats_of_shapes(function: Example, structure: Any, arrays: tuple[tuple[Any, Any], ...], n_inputs: int) -> int:
+    model = jax.tree.unflatten(structure, [jax.ShapeDtypeStruct(shape, dtype) for shape, dtype in arrays])
+    traced = jax.make_jaxpr(function)(model, jax.ShapeDtypeStruct((n_inputs,), model.dtype)).jaxpr
     grown = {traced.invars[-1]}
     for equation in traced.eqns:
         if any(isinstance(variable, type(traced.invars[-1])) and variable in grown for variable in equation.invars):
@@ -93,9 +93,8 @@ def floats_held(function: Example, model: Mapped, n_inputs: int | None = None) -
         n_inputs: entries of x; None for the model's features.
     """
     leaves, structure = jax.tree.flatten(model)
-    shapes = tuple(jax.ShapeDtypeStruct(np.shape(leaf), leaf.dtype) for leaf in leaves)
-    x = jax.ShapeDtypeStruct((n_inputs or model.n_features,), model.dtype)
-    return _floats_of_shapes(function, structure, shapes, x)
+    arrays = tuple((leaf.shape, leaf.dtype) for leaf in leaves)  # quickly compared, as one row is soon done
+    return _floats_of_shapes(function, structure, arrays, n_inputs or model.n_features)
 
 
 @partial(jax.jit, static_argnames="function")
