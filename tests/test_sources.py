@@ -1,5 +1,6 @@
 """Rows by name and by path; every file that holds something else is refused by name."""
 
+import mmap
 import os
 import pickle
 import re
@@ -12,7 +13,15 @@ import pytest
 
 from contractive._validation import check_rows
 from contractive.datasets import load_digits, load_mnist
-from contractive.sources import ArrayRows, CheckedRows, RowRanges, RowReader, open_rows, without_bad_rows
+from contractive.sources import (
+    ArrayRows,
+    CheckedRows,
+    RowRanges,
+    RowReader,
+    open_rows,
+    paged_empty,
+    without_bad_rows,
+)
 from contractive.sources._base import FileStamp, read_bytes
 from row_files import refusal, write
 
@@ -184,6 +193,22 @@ def test_row_numbers_beyond_a_reader_are_refused():
     for numbers in ([12], [-13]):
         with pytest.raises(IndexError):
             READER[numbers]
+
+
+def test_a_buffer_is_read_into_where_that_saves_a_copy(tmp_path: Path):
+    filed = open_rows(save(tmp_path / "x.npy", a=TABLE)).rows
+    assert isinstance(filed, RowReader)
+    buffer = np.zeros((2, 3), np.float32)
+    assert filed.read_into(buffer, 1) is buffer
+    assert np.array_equal(buffer, TABLE[1:3])
+    assert np.array_equal(READER.read_into(np.zeros((3, 2)), 4), np.asarray(READER)[4:7])
+
+
+def test_paged_arrays_are_of_their_own_pages():
+    for shape, dtype in (((3, 5), ">f4"), ((1 << 21,), "u1"), ((0, 2), "f8")):
+        array = paged_empty(shape, np.dtype(dtype))
+        array[...] = 7
+        assert (array.shape, array.dtype, array.ctypes.data % mmap.PAGESIZE) == (shape, np.dtype(dtype), 0)
 
 
 RANGES = np.array([[1, 3], [4, 5], [9, 12]])

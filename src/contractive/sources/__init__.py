@@ -1,7 +1,7 @@
 """Anything that yields rows, with or without labels: a data set by name, files by path."""
 
 from ._ahead import ReadAhead, block_starts, blocks_ahead
-from ._base import ArrayRows, RowReader, aligned_empty
+from ._base import ArrayRows, RowReader, aligned_empty, paged_empty
 from ._checked import CheckedRows, without_bad_rows
 from ._compose import RowRanges, Shards
 from ._labeled import LabeledSource, open_labeled
@@ -26,5 +26,6 @@ __all__ = [
     "open_labeled",
     "open_rows",
     "open_writer",
+    "paged_empty",
     "without_bad_rows",
 ]

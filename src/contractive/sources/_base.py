@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import abc
 import math
+import mmap
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["ArrayRows", "FileStamp", "RowReader", "aligned_empty", "read_bytes"]
+__all__ = ["ArrayRows", "FileStamp", "RowReader", "aligned_empty", "paged_empty", "read_bytes"]
 
 _ALIGNMENT = 64  # bytes
 
@@ -58,6 +60,18 @@ class RowReader(abc.ABC):
             OSError: if they cannot be read.
             ValueError: if the file has changed since it was opened, or holds there what is no row; names it.
         """
+
+    def read_into(self, buffer: np.ndarray, start: int) -> np.ndarray:
+        """As many rows from `start` on as a buffer has: in it where the reader can do so, else as `read` gives them.
+
+        Args:
+            buffer: of shape (rows, features), 1 <= rows <= n_rows - start, C-contiguous and of the reader's dtype.
+            start: the first row.
+
+        Raises:
+            OSError, ValueError: as for `read`.
+        """
+        return self.read(start, start + len(buffer))
 
     def block_bounds(self, n_rows: int) -> np.ndarray:
         """Where blocks of about `n_rows` rows that are best read at one go begin and end.
@@ -115,6 +129,16 @@ def aligned_empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     content = np.empty(n_bytes + _ALIGNMENT, np.uint8)
     start = -content.ctypes.data % _ALIGNMENT
     return content[start : start + n_bytes].view(dtype).reshape(shape)
+
+
+def paged_empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """An array that is not filled yet, in pages of its own, as few and as large as the system gives."""
+    n_bytes = math.prod(shape) * np.dtype(dtype).itemsize
+    pages = mmap.mmap(-1, max(1, n_bytes))
+    if hasattr(mmap, "MADV_HUGEPAGE"):
+        with suppress(OSError):  # of a kernel that has none
+            pages.madvise(mmap.MADV_HUGEPAGE)
+    return np.frombuffer(pages, np.uint8, n_bytes).view(dtype).reshape(shape)
 
 
 class ArrayRows(RowReader):

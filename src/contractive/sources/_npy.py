@@ -52,10 +52,13 @@ class NpyRows(RowReader):
 
     def read(self, start: int, stop: int) -> np.ndarray:
         """As for `RowReader`."""
-        rows = aligned_empty((stop - start, self.shape[1]), self.dtype)
-        content = rows.reshape(-1).view(np.uint8)
+        return self.read_into(aligned_empty((stop - start, self.shape[1]), self.dtype), start)
+
+    def read_into(self, buffer: np.ndarray, start: int) -> np.ndarray:
+        """As for `RowReader`."""
+        content = buffer.reshape(-1).view(np.uint8)
         read_bytes(self._path, self._stamp, self._offset + start * self.row_bytes, content.data)
-        return rows
+        return buffer
 
 
 def open_npy(path: str) -> NpyRows | np.ndarray:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import mmap
 import os
 from contextlib import suppress
 from typing import BinaryIO
 
 import numpy as np
+
+from ._base import paged_empty
 
 try:
     import fcntl
@@ -33,13 +34,13 @@ class PlainWriter:
     def __init__(self, stream: BinaryIO, dtype: np.dtype):
         stream.flush()
         self._file, self._dtype, self._is_direct = stream.fileno(), dtype, True
-        self._piece = memoryview(mmap.mmap(-1, _PIECE_BYTES))  # at a page's beginning, as direct writing asks
+        self._piece = paged_empty((_PIECE_BYTES,), np.dtype(np.uint8))  # direct writing asks for whole pages
         self._start = self._stop = stream.tell() % _PIECE_BYTES  # of what is in the piece, and waits
 
     def write(self, rows: np.ndarray) -> None:
         """As for `RowWriter`."""
-        content = np.ascontiguousarray(rows, self._dtype).reshape(-1).view(np.uint8).data
-        while content:
+        content = np.ascontiguousarray(rows, self._dtype).reshape(-1).view(np.uint8)
+        while len(content):
             part = content[: _PIECE_BYTES - self._stop]
             self._piece[self._stop : self._stop + len(part)] = part
             self._stop, content = self._stop + len(part), content[len(part) :]
@@ -56,10 +57,10 @@ class PlainWriter:
     def _send(self) -> None:
         waiting, done = self._piece[self._start : self._stop], 0
         if self._is_direct and len(waiting) == _PIECE_BYTES:
-            done = _write_directly(self._file, waiting)
+            done = _write_directly(self._file, waiting.data)
             self._is_direct = done > 0
         while done < len(waiting):
-            done += os.write(self._file, waiting[done:])
+            done += os.write(self._file, waiting[done:].data)
         self._start = self._stop = 0
 
 
