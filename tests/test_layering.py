@@ -7,9 +7,9 @@ from pathlib import Path
 import contractive
 
 ORDER = """
-    _typing _files _memory _validation presets activations corruption losses models batched jacobian penalties
-    objectives geometry sampling native datasets sources serialization training supervised distributed estimators plots
-    runs report export tracking doctor cli
+    _typing _files _memory _processors _validation presets activations corruption losses models batched jacobian
+    penalties objectives geometry sampling native datasets sources serialization training supervised distributed
+    estimators plots runs report export tracking doctor cli
 """.split()
 HOMES = {
     "sklearn": {"datasets", "estimators"},

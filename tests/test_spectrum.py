@@ -118,7 +118,7 @@ def test_the_same_bits_however_many_threads(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(leading, "_MAX_FLOATS", 2 * 30 * HIDDEN)  # two rows for each thread
     found = []
     for n_threads in (1, 3):
-        monkeypatch.setattr(mapped, "_n_processors", lambda n_threads=n_threads: n_threads)
+        monkeypatch.setattr(mapped, "n_processors", lambda n_threads=n_threads: n_threads)
         found.append(map_spectra(model, rows(9), N_VALUES))
     np.testing.assert_array_equal(*found)
     np.testing.assert_allclose(found[0], exact(model, rows(9)), rtol=1e-3)

@@ -17,6 +17,7 @@ import numpy as np
 from packaging.requirements import Requirement
 
 from ._files import cache_folder
+from ._processors import n_processors
 from ._validation import shortened
 from .native import build_kernel
 
@@ -52,7 +53,7 @@ def examine() -> tuple[dict[str, Any], list[Problem]]:
         "contractive": version("contractive"),
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "processors": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "processors": n_processors(),
         **_packages(problems),
         "devices": _devices(problems),
         "cache": _cache(problems),

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import closing, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from hashlib import sha256
 from itertools import pairwise
 from pathlib import Path
-from threading import Lock
+from threading import Lock, local
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
@@ -30,7 +30,7 @@ from ._options import (
 from ._together import shared
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Generator, Iterable, Sequence
     from contextlib import AbstractContextManager
 
     import numpy as np
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Table", "encode", "score", "write_each"]
 
-_AT_A_TIME, _AHEAD = 3, 6  # blocks that are worked on, and that are made before they are written
+_AHEAD = 4  # blocks a thread that are made before they are written
 _Out = Annotated[Path, typer.Option("--out", "-o", help="The .npy or .parquet file to make.")]
 
 
@@ -78,8 +78,7 @@ def encode(
     Of data of any size some megabytes are in memory at a time. With --bad-rows skip the codes of bad rows are NaN.
     """
     place = {"coordinator": coordinator, "processes": processes, "process_id": process_id}
-    source, team = _begun(out, overwrite, Given(data, array, columns), distributed=distributed, **place)
-    with team or nullcontext():
+    with _begun(out, overwrite, Given(data, array, columns), distributed=distributed, **place) as (source, team):
         estimator = load_autoencoder(run, " Use `contractive predict` for its classes.")
         table = Table(out, estimator.model_.n_hidden, estimator.model_.dtype)
         job = _job(team, "encode", run, source, bad_rows)
@@ -110,7 +109,6 @@ def score(
     import numpy as np
 
     place = {"coordinator": coordinator, "processes": processes, "process_id": process_id}
-    source, team = _begun(out, overwrite, Given(data, array, columns), distributed=distributed, **place)
     total, low, high = 0.0, np.inf, -np.inf
 
     def tally(found: np.ndarray) -> None:
@@ -118,7 +116,7 @@ def score(
         total += float(found.sum(dtype=np.float64))
         low, high = min(low, float(found.min())), max(high, float(found.max()))
 
-    with team or nullcontext():
+    with _begun(out, overwrite, Given(data, array, columns), distributed=distributed, **place) as (source, team):
         estimator = load_autoencoder(run, " Use `contractive inspect` for its classes.")
         table = Table(out, 0, estimator.model_.dtype, ["score"])
         job = _job(team, "score", run, source, bad_rows)
@@ -130,10 +128,18 @@ def score(
         typer.echo(f"wrote {out}: {_counted(source, sum(counts))}, {spread}")
 
 
-def _begun(out: Path, overwrite: bool, given: Given, **place: Any) -> tuple[RowSource, Team | None]:
-    """The rows, and the processes that share them, once the file can be made; `place` is what `shared` takes."""
+@contextmanager
+def _begun(out: Path, overwrite: bool, given: Given, **place: Any) -> Generator[tuple[RowSource, Team | None]]:
+    """The rows, and the processes that share them, once the file can be made; `place` is what `shared` takes.
+
+    It comes before the model is loaded, with which JAX begins.
+    """
+    from .._processors import computing_in_callers
+
     check_out(out, overwrite, (".npy", ".parquet"))
-    return open_given(given), shared(out, **place)
+    source = open_given(given)
+    with computing_in_callers(), shared(out, **place) or nullcontext() as team:
+        yield source, team
 
 
 def write_each(
@@ -147,13 +153,12 @@ def write_each(
 ) -> int:
     """Write what a function makes of all rows, some of them at a time.
 
-    Three threads do it a block at a time, from reading it on: where one has nothing for a core to do, another has, and
-    few blocks at a time stay in the cache.
+    Some threads do it a block at a time, from reading it on, one for each processor where they are few.
 
     Args:
         table: what is made.
         source: the rows.
-        function: of some rows; a row each. It is called in several threads.
+        function: of some rows; a row each, in memory of its own. It is called in several threads.
         bad_rows: whether rows that are not finite are refused, or NaN is written in their place.
         team: the processes that share the rows, or None.
         job: what must be the same in all of them, by name.
@@ -162,26 +167,31 @@ def write_each(
     Returns:
         How many bad rows this process has met.
     """
-    import jax
+    import numpy as np
 
-    from ..sources import ReadAhead, block_starts
+    from .._processors import n_callers
+    from ..sources import ReadAhead, block_starts, paged_empty
 
     keep_freed_memory()
-    jax.config.update("jax_cpu_enable_async_dispatch", False)  # the threads below wait for what they ask for
-    rows, n_bad = as_reader(source), 0
+    rows, threads, n_bad = as_reader(source), n_callers(), 0
     starts = block_starts(rows, BLOCK_BYTES)
     starts = starts if team is None else team.share(starts)
     reading = Lock()  # as readers go through a file once, and only then are quick
+    most, own = max((stop - start for start, stop in pairwise(starts)), default=0), local()
 
     def make(bounds: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+        if not hasattr(own, "rows"):  # what a thread reads into again and again stays in its cache
+            own.rows = paged_empty((most, rows.shape[1]), rows.dtype)
         with reading:
-            block = rows.read(*bounds)
-        return _made(table, rows, bounds[0], block, function, bad_rows)
+            block = rows.read_into(own.rows[: bounds[1] - bounds[0]], bounds[0])
+        made, found = _made(table, rows, bounds[0], block, function, bad_rows)
+        assert not np.may_share_memory(made, own.rows)
+        return made, found
 
     with (
         few_to_collect(),
         _opened(table, len(rows), starts, team, job) as writer,
-        closing(ReadAhead(make, pairwise(starts), _AHEAD, _AT_A_TIME)) as making,
+        closing(ReadAhead(make, pairwise(starts), _AHEAD * threads, threads)) as making,
     ):
         for _ in starts[1:]:
             made, found = making.next()

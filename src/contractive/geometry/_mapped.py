@@ -13,6 +13,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from .._files import cache_folder
+from .._processors import n_processors
 from ..batched import floats_held, map_rows
 from ..models import Model
 from ._leading import default_steps_by_gram, leading_by_gram, many_digits, prepare, settled, slopes_at, suits
@@ -140,11 +141,6 @@ def _one_thread() -> AbstractContextManager[object]:
     return threadpool_limits(1, user_api="blas")
 
 
-def _n_processors() -> int:
-    """How many this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _map_by_gram(model: Model, rows: Any, n_values: int, uint8_scale: float) -> np.ndarray:
     """By as small a Krylov space as mostly does; at the rows where it does not, by one of twice as many steps."""
     prepared, found = prepare(model), np.empty((rows.shape[0], n_values), model.dtype)
@@ -152,7 +148,7 @@ def _map_by_gram(model: Model, rows: Any, n_values: int, uint8_scale: float) -> 
         found.fill(np.nan)  # where LAPACK's eigensolver ends in an error
         return found
     left, n_steps = np.arange(len(found)), default_steps_by_gram(n_values)
-    with ThreadPoolExecutor(_n_processors()) as pool:
+    with ThreadPoolExecutor(n_processors()) as pool:
         for _ in range(2):
             changes = []
             for places in _parts(left):
