@@ -18,6 +18,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from .._files import cache_folder, write_atomically
+from .._processors import n_processors
 
 __all__ = ["MAX_BATCH", "Kernel", "build_kernel"]
 
@@ -91,7 +92,7 @@ class Kernel:
         filled[:n_hidden, : self._n_features] = weight
         hidden, visible = np.zeros(n_units, np.float32), np.zeros(self._width, np.float32)
         hidden[:n_hidden], visible[: self._n_features] = hidden_bias, visible_bias
-        threads = min(threads or len(os.sched_getaffinity(0)), n_units // _UNITS, self._width // _GROUP, _MAX_THREADS)
+        threads = min(threads or n_processors(), n_units // _UNITS, self._width // _GROUP, _MAX_THREADS)
         pointers = (array.ctypes.data for array in (filled, hidden, visible, rows, order, costs))
         numbers = (len(rows), *bounds, n_hidden, n_units, threads, contraction, learning_rate, scale)
         if self._function(ctypes.byref(_Job(*pointers, *numbers))):  # pragma: no cover - there is always enough for it
