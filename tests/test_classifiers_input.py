@@ -123,6 +123,12 @@ def test_wrong_input_is_one_line(parameters, labels, error, words):
             {"n_tangent_probes": -1},
             "`n_tangent_probes` must be a whole number >= 0; got -1.",
         ),
+        (ManifoldTangentClassifier, {"tangent_radius": 0}, "`tangent_radius` must be > 0; got 0."),
+        (
+            ManifoldTangentClassifier,
+            {"tangent_radius": 0.5, "n_tangent_probes": 1},
+            "`n_tangent_probes` must be 0 with a tangent_radius, for which one direction is looked for; got 1.",
+        ),
         (TangentNeighborsClassifier, {"n_neighbors": 61}, "at most the number of labelled rows, 60; got 61."),
         (TangentNeighborsClassifier, {"n_tangents": 21}, "`n_tangents` must be <= 20, the rank"),
     ],

@@ -371,6 +371,7 @@ OPTIONS = {
     "--n-power-iterations": ("n_power_iterations", 2),
     "--n-tangents": ("n_tangents", 4),
     "--tangent-weight": ("tangent_weight", 0.7),
+    "--tangent-radius": ("tangent_radius", 1.5),
     "--n-tangent-probes": ("n_tangent_probes", 3),
     "--tangent-cache": ("tangent_cache", "kept"),
     "--unlabeled": ("unlabeled", 0),

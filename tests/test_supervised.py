@@ -146,6 +146,26 @@ def test_worst_direction_is_the_leading_eigenvector(classifier):
         np.testing.assert_allclose(abs(found @ vectors[:, -1]), 1, rtol=1e-6)
 
 
+def test_worst_direction_among_tangents_is_their_leading_eigenvector(classifier):
+    def direction(x: Any, tangents: Any) -> Any:
+        return worst_direction(classifier, x, n_iterations=400, key=KEY, tangents=tangents)
+
+    for x, tangents, found in zip(ROWS, planes(3), over_rows(direction, ROWS, planes(3)), strict=True):
+        inner = logit_jacobian(classifier, x) @ tangents.T
+        values, vectors = np.linalg.eigh(inner.T @ spread(outputs(classifier, x)[0]) @ inner)
+        assert values[-1] > 1.0001 * values[-2], "the case does not tell the two apart"
+        np.testing.assert_allclose(np.linalg.norm(found), 1, rtol=1e-12)
+        np.testing.assert_allclose(abs(found @ (vectors[:, -1] @ tangents)), 1, rtol=1e-6)
+
+
+def test_where_there_are_no_tangents_there_is_no_step():
+    classifier, x, none = classifier_on("sigmoid tied cross-entropy"), jnp.asarray(ROWS[0]), jnp.zeros((2, FEATURES))
+    gradient = jax.grad(lambda c: smoothness(c, x, **STEP, tangents=none), allow_int=True)(classifier)
+    assert smoothness(classifier, x, **STEP, tangents=none) == 0
+    for leaf in jax.tree.leaves(eqx.filter(gradient, eqx.is_inexact_array)):
+        np.testing.assert_allclose(leaf, 0, atol=1e-15)
+
+
 def test_worst_direction_exists_where_the_output_is_certain():
     classifier = classifier_on("sigmoid tied cross-entropy")
     sure = Classifier(classifier.autoencoder, classifier.weight, jnp.array([900.0, 0, 0]))
@@ -175,20 +195,34 @@ def test_smoothness_tends_to_the_largest_eigenvalue():
         np.testing.assert_allclose(value, radius**2 / 2 * largest, rtol=1e-3)
 
 
-@pytest.mark.parametrize("term", ["cross-entropy", "tangents", "smoothness"])
+def test_smoothness_along_tangents_is_the_divergence_at_the_end_of_a_step_in_their_plane(classifier):
+    rules: Any = {"n_iterations": 2, "key": KEY}
+    found = over_rows(lambda x, u: worst_direction(classifier, x, **rules, tangents=u), ROWS, planes())
+    inside = np.einsum("rti,rtj,rj->ri", planes(), planes(), found)
+    np.testing.assert_allclose(inside, found, atol=1e-12)
+    here, there = outputs(classifier, ROWS), outputs(classifier, ROWS + 0.5 * found)
+    values = over_rows(lambda x, u: smoothness(classifier, x, radius=0.5, **rules, tangents=u), ROWS, planes())
+    np.testing.assert_allclose(values, np.sum(here * np.log(here / there), axis=1), rtol=1e-9, atol=1e-14)
+
+
+@pytest.mark.parametrize("term", ["cross-entropy", "tangents", "smoothness", "smoothness along tangents"])
 def test_gradients_agree_with_finite_differences(classifier, term):
     x, tangents = jnp.asarray(ROWS[0]), jnp.asarray(planes()[0])
     # The direction and o(x) are held fixed in the gradient, so the second route holds them, too.
-    moved = jit_for_once(lambda: x + 0.5 * worst_direction(classifier, x, n_iterations=2, key=KEY))()
+    within = tangents if term == "smoothness along tangents" else None
+    step = jit_for_once(lambda: 0.5 * worst_direction(classifier, x, n_iterations=2, key=KEY, tangents=within))()
     here = jnp.log(jnp.asarray(outputs(classifier, x)[0]))
     terms: dict[str, Any] = {
         "cross-entropy": lambda c: softmax_cross_entropy(c.logits(x), jnp.asarray(1)),
         "tangents": lambda c: tangent_propagation(c, x, tangents),
-        "smoothness": lambda c: smoothness(c, x, **STEP),
+        "smoothness": lambda c: smoothness(c, x, **STEP, tangents=within),
     }
-    held: dict[str, Any] = {
-        "smoothness": lambda c: jnp.sum(jnp.exp(here) * (here - jax.nn.log_softmax(c.logits(moved))))
-    }
+    terms["smoothness along tangents"] = terms["smoothness"]
+
+    def divergence(c: Any) -> Any:
+        return jnp.sum(jnp.exp(here) * (here - jax.nn.log_softmax(c.logits(x + step))))
+
+    held: dict[str, Any] = {name: divergence for name in terms if name.startswith("smoothness")}
     directions = Directions(classifier, np.random.RandomState(6))  # type: ignore[arg-type]
     rest = eqx.filter(classifier, eqx.is_inexact_array, inverse=True)
     _, gradient = jit_for_once(lambda: value_and_gradient(lambda c: (terms[term](c), None), classifier))()  # type: ignore[arg-type]
@@ -295,6 +329,25 @@ def test_a_row_of_weight_two_is_a_row_that_is_there_twice():
     run = jit_for_once(lambda batch, key: objective(classifier, batch, batch, key)[0])
     np.testing.assert_allclose(run(one, KEY), run(other, KEY), rtol=1e-12)
     assert abs(run(one, KEY) - run(one, jax.random.key(4))) > 1e-3
+
+
+def test_steps_along_tangents_enter_the_objective_with_keys_of_their_own():
+    classifier = classifier_on("deep tied")
+    batch = Batch(jnp.asarray(ROWS), jnp.full(4, 0.25), jnp.array([0, 1, 2, 0]), jnp.asarray(planes()))
+    objective = SupervisedObjective(tangent_weight=0.3, tangent_radius=0.5, n_power_iterations=2)
+    cost, parts = objective(classifier, batch, batch, KEY)
+    terms = [
+        smoothness(
+            classifier,
+            x,
+            radius=0.5,
+            n_iterations=2,
+            key=draw_key(row_key(KEY, x), _objective._TANGENTS),
+            tangents=tangents,
+        )
+        for x, tangents in zip(batch.x, jnp.asarray(planes()), strict=True)
+    ]
+    np.testing.assert_allclose(cost - parts.log_loss, 0.3 * np.mean(terms), rtol=1e-9)
 
 
 def test_estimated_tangents_enter_the_objective_with_keys_of_their_own():

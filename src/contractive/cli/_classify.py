@@ -177,10 +177,19 @@ def classify(
     tangent_weight: Annotated[
         float, typer.Option(help="Coefficient beta >= 0 of the change along them.", rich_help_panel=_TANGENTS)
     ] = 0.1,
+    tangent_radius: Annotated[
+        float | None,
+        typer.Option(
+            help="Hold the output still at steps of this length along them, in units of the data, not by its slope.",
+            show_default="the slope",
+            rich_help_panel=_TANGENTS,
+        ),
+    ] = None,
     n_tangent_probes: Annotated[
         int,
         typer.Option(
-            help="0 for all of them, exactly; N for N random combinations an update.", rich_help_panel=_TANGENTS
+            help="Of the slope: 0 for all of them, exactly; N for N random combinations an update.",
+            rich_help_panel=_TANGENTS,
         ),
     ] = 0,
     tangent_cache: Annotated[

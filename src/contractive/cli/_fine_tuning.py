@@ -31,7 +31,7 @@ _OF_BOTH = (
     "smoothness_radius smoothness_warmup n_power_iterations optimizer learning_rate learning_rate_decay batch_size "
     "max_epochs shuffle validation_fraction early_stopping n_iter_no_change tol random_state"
 ).split()
-_OF_TANGENTS = ("n_tangents", "tangent_weight", "n_tangent_probes", "tangent_cache")
+_OF_TANGENTS = ("n_tangents", "tangent_weight", "tangent_radius", "n_tangent_probes", "tangent_cache")
 _OF_LAYERS = {  # the options that make a representation, and how they are typed
     "layers": "--layers",
     "layer_model": "--layer-model",

@@ -39,7 +39,7 @@ def make_supervised_objective(estimator: Any, dtype: np.dtype) -> SupervisedObje
     """What the parameters of a classifier ask for; a coefficient of 0 leaves its term out."""
 
     def number(name: str) -> Any:
-        value = float(getattr(estimator, name, 0.0))
+        value = float(getattr(estimator, name, None) or 0)
         return jnp.asarray(np.asarray(value, dtype)) if value else None
 
     drops = bool(estimator.dropout or estimator.input_dropout)
@@ -52,6 +52,7 @@ def make_supervised_objective(estimator: Any, dtype: np.dtype) -> SupervisedObje
         penalties=Objective(terms, reconstruct=False) if terms else None,
         weight_decay=number("weight_decay"),
         tangent_weight=number("tangent_weight"),
+        tangent_radius=number("tangent_radius"),
         n_tangent_probes=int(getattr(estimator, "n_tangent_probes", 0)),
         smoothness_weight=number("smoothness_weight") if estimator.smoothness is not None else None,
         smoothness_radius=jnp.asarray(np.asarray(estimator.smoothness_radius, dtype)),

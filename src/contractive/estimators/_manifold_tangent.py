@@ -35,8 +35,10 @@ class ManifoldTangentClassifier(BaseClassifier):
         n_tangents: directions of the tangent plane at each row, from 1 to the highest rank that the encoder's Jacobian
             can have, or "auto": 15, or that rank, or fewer than half of the features, where these are less.
         tangent_weight: beta >= 0, the coefficient of sum_u ||(do/dx) u||^2.
-        n_tangent_probes: 0 for all directions, exactly; n >= 1 for n random combinations of them an update, an unbiased
-            estimate that costs n / n_tangents as much.
+        tangent_radius: None for that sum; r > 0, in units of x, puts KL(o(x) || o(x + r d)) in its place, with d in the
+            tangent plane the direction in which the output changes most: a step along the manifold instead of a slope.
+        n_tangent_probes: of that sum: 0 for all directions, exactly; n >= 1 for n random combinations of them an
+            update, an unbiased estimate that costs n / n_tangents as much.
         tangent_cache: a folder that keeps the tangent planes, as float16, so that other fits with the same rows, frozen
             representation and `n_tangents` need not find them again; None keeps none. 2 bytes a row, tangent and
             feature; nothing is ever removed from it.
@@ -99,7 +101,8 @@ class ManifoldTangentClassifier(BaseClassifier):
 
     References:
         Rifai, Dauphin, Vincent, Bengio and Muller, The Manifold Tangent Classifier, NIPS 2011, algorithm 1 and
-        equations (6) and (7). Its output layer is sigmoid; here it is the soft-max.
+        equations (6) and (7). Its output layer is sigmoid; here it is the soft-max. Yu, Wu, Ma and Zhu, Tangent-Normal
+        Adversarial Regularization for Semi-supervised Learning, CVPR 2019, for `tangent_radius`.
     """
 
     def __init__(
@@ -108,6 +111,7 @@ class ManifoldTangentClassifier(BaseClassifier):
         *,
         n_tangents: int | str = "auto",
         tangent_weight: float = 0.1,
+        tangent_radius: float | None = None,
         n_tangent_probes: int = 0,
         tangent_cache: str | os.PathLike[str] | None = None,
         dropout: float = 0.0,
@@ -140,6 +144,7 @@ class ManifoldTangentClassifier(BaseClassifier):
         self.representation = representation
         self.n_tangents = n_tangents
         self.tangent_weight = tangent_weight
+        self.tangent_radius = tangent_radius
         self.n_tangent_probes = n_tangent_probes
         self.tangent_cache = tangent_cache
         self.dropout = dropout
@@ -179,6 +184,13 @@ class ManifoldTangentClassifier(BaseClassifier):
         check_n_tangents(self.n_tangents)
         check_interval("tangent_weight", self.tangent_weight, low=0)
         check_count("n_tangent_probes", self.n_tangent_probes, low=0)
+        if self.tangent_radius is not None:
+            check_interval("tangent_radius", self.tangent_radius, low=0, strict=True)
+            if self.n_tangent_probes:
+                raise ValueError(
+                    f"`n_tangent_probes` must be 0 with a tangent_radius, for which one direction is looked for; got "
+                    f"{self.n_tangent_probes}."
+                )
         if not isinstance(self.tangent_cache, str | os.PathLike | None):
             raise TypeError(f"`tangent_cache` must be the path of a folder, or None; got {shown(self.tangent_cache)}.")
         if self.tangent_cache is not None:

@@ -61,7 +61,8 @@ class SupervisedObjective(eqx.Module):
         penalties: the penalties of the encoder, such as its contraction, as an `Objective` without reconstruction; None
             for none.
         weight_decay: coefficient >= 0 of the sum of the squares of `Classifier.weights`; None for 0.
-        tangent_weight: coefficient >= 0 of `tangent_propagation`; None for 0.
+        tangent_weight: coefficient >= 0 of the term of the tangents; None for 0.
+        tangent_radius: None for `tangent_propagation`; r > 0, in units of x, for `smoothness` along the tangents.
         n_tangent_probes: random combinations of the tangents instead of all of them, >= 1; 0 for all, exactly.
         smoothness_weight: coefficient >= 0 of `smoothness`; None for 0.
         smoothness_radius: its step > 0, in units of x.
@@ -86,6 +87,7 @@ class SupervisedObjective(eqx.Module):
     penalties: Objective | None = None
     weight_decay: float | Float[Array, ""] | None = None
     tangent_weight: float | Float[Array, ""] | None = None
+    tangent_radius: float | Float[Array, ""] | None = None
     n_tangent_probes: int = eqx.field(static=True, default=0)
     smoothness_weight: float | Float[Array, ""] | None = None
     smoothness_radius: float | Float[Array, ""] = 1.0
@@ -146,11 +148,15 @@ class SupervisedObjective(eqx.Module):
         return cost
 
     def _tangent_term(self, classifier: Classifier, x: Array, tangents: Array, key: RandomKey) -> Scalar:
+        own = draw_key(key, _TANGENTS)
+        if self.tangent_radius is not None:
+            n_iterations = self.n_power_iterations
+            return smoothness(
+                classifier, x, radius=self.tangent_radius, n_iterations=n_iterations, key=own, tangents=tangents
+            )
         if self.n_tangent_probes == 0:
             return tangent_propagation(classifier, x, tangents)
-        return tangent_propagation_estimate(
-            classifier, x, tangents, n_probes=self.n_tangent_probes, key=draw_key(key, _TANGENTS)
-        )
+        return tangent_propagation_estimate(classifier, x, tangents, n_probes=self.n_tangent_probes, key=own)
 
     def _smoothness_term(self, classifier: Classifier, x: Array, key: RandomKey) -> Scalar:
         return smoothness(

@@ -132,7 +132,9 @@ def tangent_propagation_estimate(
     return tangent_propagation(classifier, x, signs @ tangents) / n_probes
 
 
-def worst_direction(classifier: Classifier, x: Visible, *, n_iterations: int, key: RandomKey) -> Visible:
+def worst_direction(
+    classifier: Classifier, x: Visible, *, n_iterations: int, key: RandomKey, tangents: Tangents | None = None
+) -> Visible:
     """The unit direction d in which the class probabilities change most: the leading eigenvector of F.
 
     F = J^T (diag(o) - o o^T) J with J = dz/dx is the Fisher information of x, and KL(o(x) || o(x + d)) is
@@ -143,13 +145,15 @@ def worst_direction(classifier: Classifier, x: Visible, *, n_iterations: int, ke
         x: one example.
         n_iterations: steps of the power iteration, >= 1.
         key: what the start depends on.
+        tangents: orthonormal directions, one a row, whose combinations alone are looked at; zero rows count nothing.
+            None for all directions.
 
     Returns:
         A direction of length 1; where the derivative is 0, the random start.
 
     References:
         Miyato et al., Distributional Smoothing with Virtual Adversarial Training, ICLR 2016, section 3.1, where the
-        products are finite differences.
+        products are finite differences. Yu et al., Tangent-Normal Adversarial Regularization, CVPR 2019, for tangents.
     """
     logits, push = jax.linearize(classifier.logits, x)
     pull = jax.linear_transpose(push, x)
@@ -158,9 +162,12 @@ def worst_direction(classifier: Classifier, x: Visible, *, n_iterations: int, ke
     def step(_: Any, d: Visible) -> Visible:
         moved = push(d)
         (image,) = pull(o * (moved - o @ moved))
-        return _unit(image, otherwise=d)
+        return _unit(within(image), otherwise=d)
 
-    start = jax.random.normal(key, x.shape, x.dtype)
+    def within(d: Visible) -> Visible:
+        return d if tangents is None else (tangents @ d) @ tangents
+
+    start = within(jax.random.normal(key, x.shape, x.dtype))
     return jax.lax.fori_loop(0, n_iterations, step, _unit(start, otherwise=start))
 
 
@@ -173,7 +180,15 @@ def _unit(d: Visible, *, otherwise: Visible) -> Visible:
     return jnp.where(largest > 0, scaled / jnp.where(length > 0, length, 1), otherwise)
 
 
-def smoothness(classifier: Classifier, x: Visible, *, radius: Rate, n_iterations: int, key: RandomKey) -> Scalar:
+def smoothness(
+    classifier: Classifier,
+    x: Visible,
+    *,
+    radius: Rate,
+    n_iterations: int,
+    key: RandomKey,
+    tangents: Tangents | None = None,
+) -> Scalar:
     """KL(o(x) || o(x + radius d)) in nats, with d the worst direction at x; o(x) and d are held fixed.
 
     Args:
@@ -182,15 +197,17 @@ def smoothness(classifier: Classifier, x: Visible, *, radius: Rate, n_iterations
         radius: length of the step, > 0, in units of x.
         n_iterations: steps of the power iteration for d, >= 1.
         key: what its start depends on.
+        tangents: the plane that d lies in, as for `worst_direction`; None for all directions.
 
     Returns:
         The divergence, >= 0, a sum over classes.
 
     References:
         Miyato et al., Distributional Smoothing with Virtual Adversarial Training, ICLR 2016, equations (1) to (3).
+        Yu et al., Tangent-Normal Adversarial Regularization, CVPR 2019, for tangents, which there are a VAE's.
     """
     held = jax.lax.stop_gradient(classifier)
-    moved = x + radius * worst_direction(held, x, n_iterations=n_iterations, key=key)
+    moved = x + radius * worst_direction(held, x, n_iterations=n_iterations, key=key, tangents=tangents)
     here = jax.nn.log_softmax(held.logits(x))
     there = jax.nn.log_softmax(classifier.logits(moved))
     return jnp.sum(jnp.exp(here) * (here - there))
