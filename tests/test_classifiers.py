@@ -99,6 +99,25 @@ def test_tangents_of_rows_without_labels_are_used():
     assert tangent < plain / 2
 
 
+def test_the_output_holds_still_at_the_end_of_a_step_along_the_tangents(tmp_path):
+    options: dict[str, Any] = {"batch_size": 60, "n_tangents": 3, "tangent_weight": 1.0, "max_epochs": 20}
+    slopes, steps = (
+        make(ManifoldTangentClassifier, unlabeled=-1, **options, tangent_radius=radius).fit(X, FEW)
+        for radius in (None, 2.0)
+    )
+    planes = map_tangents(CAE.model_, X, 3)
+
+    def moved_away(classifier: Any) -> float:
+        """How far the output is from that at the row, at the worst of both ends of the three tangents."""
+        here = classifier.predict_proba(X)
+        ends = [classifier.predict_proba(X + step * planes[:, k]) for k in range(3) for step in (2, -2)]
+        return float(np.mean(np.max([np.abs(there - here).sum(axis=1) for there in ends], axis=0)))
+
+    assert moved_away(steps) < 0.9 * moved_away(slopes)
+    steps.save(tmp_path / "m.safetensors")
+    assert contractive.load(tmp_path / "m.safetensors").tangent_radius == 2.0
+
+
 def test_smoothness_makes_few_labels_go_further():
     plain = make(unlabeled=-1, max_epochs=40).fit(X, FEW)
     options = {"smoothness": "spectral", "smoothness_radius": 1.5, "smoothness_weight": 1.0}

@@ -66,7 +66,7 @@ class SupervisedObjective(eqx.Module):
         n_tangent_probes: random combinations of the tangents instead of all of them, >= 1; 0 for all, exactly.
         smoothness_weight: coefficient >= 0 of `smoothness`; None for 0.
         smoothness_radius: its step > 0, in units of x.
-        n_power_iterations: its power iterations, >= 1.
+        n_power_iterations: of the search for the direction of either step, >= 1.
 
     Example:
         >>> import jax.numpy as jnp
