@@ -37,10 +37,15 @@ FALLING = {"learning_rate": 1e-3, "learning_rate_decay": "linear"}
 # Per data set and depth: what the search chose for the layers and for fine-tuning beside the settings above; its line.
 CHOICES: dict[tuple[str, int], tuple[dict[str, object], dict[str, object], str]] = {
     ("mnist_basic", 1): ({"contraction": 1.0}, FALLING, "icml2011-table2:9"),
+    ("mnist_basic", 2): ({"contraction": 1.0}, FALLING, "icml2011-table2:31"),
     ("mnist_rot", 1): ({}, FALLING, "icml2011-table2:12"),
+    ("mnist_rot", 2): ({}, FALLING, "icml2011-table2:30"),
     ("mnist_bg_rand", 1): ({}, {}, "icml2011-table2:14"),
     ("mnist_bg_img", 1): ({"contraction": 1.0}, FALLING, "icml2011-table2:21"),
+    ("mnist_bg_img_rot", 1): ({"contraction": 3.0}, FALLING, "icml2011-table2:27"),
+    ("mnist_bg_img_rot", 2): ({"contraction": 1.0}, FALLING, "icml2011-table2:32"),
     ("rect", 1): ({}, {}, "icml2011-table2:5"),
+    ("rect_img", 1): ({}, FALLING, "icml2011-table2:26"),
 }
 
 
