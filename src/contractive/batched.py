@@ -72,9 +72,11 @@ def map_rows(
 
 
 @lru_cache
-def _floats_of_shapes(function: Example, structure: Any, arrays: tuple[tuple[Any, Any], ...], n_inputs: int) -> int:
+def _floats_of_shapes(
+    function: Example, structure: Any, arrays: tuple[tuple[Any, Any], ...], n_inputs: int, dtype: np.dtype
+) -> int:
     model = jax.tree.unflatten(structure, [jax.ShapeDtypeStruct(shape, dtype) for shape, dtype in arrays])
-    traced = jax.make_jaxpr(function)(model, jax.ShapeDtypeStruct((n_inputs,), model.dtype)).jaxpr
+    traced = jax.make_jaxpr(function)(model, jax.ShapeDtypeStruct((n_inputs,), dtype)).jaxpr
     grown = {traced.invars[-1]}
     for equation in traced.eqns:
         if any(isinstance(variable, type(traced.invars[-1])) and variable in grown for variable in equation.invars):
@@ -94,7 +96,7 @@ def floats_held(function: Example, model: Mapped, n_inputs: int | None = None) -
     """
     leaves, structure = jax.tree.flatten(model)
     arrays = tuple((leaf.shape, leaf.dtype) for leaf in leaves)  # quickly compared, as one row is soon done
-    return _floats_of_shapes(function, structure, arrays, n_inputs or model.n_features)
+    return _floats_of_shapes(function, structure, arrays, n_inputs or model.n_features, model.dtype)
 
 
 @partial(jax.jit, static_argnames="function")
