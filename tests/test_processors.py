@@ -14,7 +14,7 @@ from contractive._processors import computing_in_callers, n_callers
 
 # The commands' own process, which tells at its end how many threads XLA's pool had.
 PROBE = """
-import atexit, jax, pathlib
+import atexit, pathlib
 from contractive.cli import main
 
 def tell():

@@ -1,5 +1,6 @@
 """The supervised terms by second routes: NumPy, eigenvectors, least squares, finite differences."""
 
+from functools import partial
 from typing import Any
 
 import equinox as eqx
@@ -331,34 +332,20 @@ def test_a_row_of_weight_two_is_a_row_that_is_there_twice():
     assert abs(run(one, KEY) - run(one, jax.random.key(4))) > 1e-3
 
 
-def test_steps_along_tangents_enter_the_objective_with_keys_of_their_own():
+@pytest.mark.parametrize(
+    ("options", "term"),
+    [
+        ({"n_tangent_probes": 2}, partial(tangent_propagation_estimate, n_probes=2)),
+        ({"tangent_radius": 0.5, "n_power_iterations": 2}, partial(smoothness, radius=0.5, n_iterations=2)),
+    ],
+    ids=["estimated", "steps"],
+)
+def test_terms_of_tangents_enter_the_objective_with_keys_of_their_own(options: dict[str, Any], term: Any):
     classifier = classifier_on("deep tied")
     batch = Batch(jnp.asarray(ROWS), jnp.full(4, 0.25), jnp.array([0, 1, 2, 0]), jnp.asarray(planes()))
-    objective = SupervisedObjective(tangent_weight=0.3, tangent_radius=0.5, n_power_iterations=2)
-    cost, parts = objective(classifier, batch, batch, KEY)
+    cost, parts = SupervisedObjective(tangent_weight=0.3, **options)(classifier, batch, batch, KEY)
     terms = [
-        smoothness(
-            classifier,
-            x,
-            radius=0.5,
-            n_iterations=2,
-            key=draw_key(row_key(KEY, x), _objective._TANGENTS),
-            tangents=tangents,
-        )
-        for x, tangents in zip(batch.x, jnp.asarray(planes()), strict=True)
-    ]
-    np.testing.assert_allclose(cost - parts.log_loss, 0.3 * np.mean(terms), rtol=1e-9)
-
-
-def test_estimated_tangents_enter_the_objective_with_keys_of_their_own():
-    classifier = classifier_on("deep tied")
-    batch = Batch(jnp.asarray(ROWS), jnp.full(4, 0.25), jnp.array([0, 1, 2, 0]), jnp.asarray(planes()))
-    objective = SupervisedObjective(tangent_weight=0.3, n_tangent_probes=2)
-    cost, parts = objective(classifier, batch, batch, KEY)
-    terms = [
-        tangent_propagation_estimate(
-            classifier, x, tangents, n_probes=2, key=draw_key(row_key(KEY, x), _objective._TANGENTS)
-        )
+        term(classifier, x, tangents=tangents, key=draw_key(row_key(KEY, x), _objective._TANGENTS))
         for x, tangents in zip(batch.x, jnp.asarray(planes()), strict=True)
     ]
     np.testing.assert_allclose(cost - parts.log_loss, 0.3 * np.mean(terms), rtol=1e-9)

@@ -30,8 +30,8 @@ def computing_in_callers() -> Generator[None]:
     small ones at a time wait for each other: on two processors for a tenth of the time that `encode` takes. Where there
     are more than a few, the pool stays.
     """
-    was_asynchronous, own_pool = jax.config.read("jax_cpu_enable_async_dispatch"), "NPROC" in os.environ
-    keeps_pool = own_pool or n_processors() > _FEW
+    was_asynchronous = jax.config.read("jax_cpu_enable_async_dispatch")
+    keeps_pool = "NPROC" in os.environ or n_processors() > _FEW
     jax.config.update("jax_cpu_enable_async_dispatch", False)
     if not keeps_pool:
         os.environ["NPROC"] = "1"  # threads of XLA's pool, which it makes when JAX begins
