@@ -75,7 +75,7 @@ def map_rows(
 def _floats_of_shapes(
     function: Example, structure: Any, arrays: tuple[tuple[Any, Any], ...], n_inputs: int, dtype: np.dtype
 ) -> int:
-    model = jax.tree.unflatten(structure, [jax.ShapeDtypeStruct(shape, dtype) for shape, dtype in arrays])
+    model = jax.tree.unflatten(structure, [jax.ShapeDtypeStruct(*array) for array in arrays])
     traced = jax.make_jaxpr(function)(model, jax.ShapeDtypeStruct((n_inputs,), dtype)).jaxpr
     grown = {traced.invars[-1]}
     for equation in traced.eqns:
